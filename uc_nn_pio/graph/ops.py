@@ -1,0 +1,176 @@
+"""Operators of the graph: one frozen dataclass each, with the attributes that shape its arithmetic.
+
+Shapes and constants are not here: shapes belong to the tensors, weights to the graph's constants (see
+:mod:`uc_nn_pio.graph.ir`). Attributes are in torch's terms and units (taps, pixels), one (height, width) pair each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Pixels added around a map. ``same`` with an even kernel pads more at the bottom and right, as torch does."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.top, self.bottom, self.left, self.right))
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all operators. ``kind`` is the name in reports, docs and kernels."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def title(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True)
+class Activation(Op):
+    """An elementwise function: ``relu``, ``relu6``, ``leaky_relu`` (with ``slope``), ``sigmoid`` or ``tanh``."""
+
+    kind: ClassVar[str] = "activation"
+    function: str = "relu"
+    slope: float = 0.0
+
+    @property
+    def title(self) -> str:
+        return self.function
+
+    @property
+    def monotone(self) -> bool:
+        """Whether a larger argument never gives a smaller value, so that a maximum may be taken before it."""
+        return not (self.function == "leaky_relu" and self.slope < 0)
+
+
+@dataclass(frozen=True)
+class MaxPool2d(Op):
+    """Maximum over windows. A padded or cut-off window looks at valid pixels only, as torch does."""
+
+    kind: ClassVar[str] = "max_pool2d"
+    kernel: Pair = (2, 2)
+    stride: Pair = (2, 2)
+    padding: Padding = Padding()
+    dilation: Pair = (1, 1)
+
+
+@dataclass(frozen=True)
+class AvgPool2d(Op):
+    """Mean over windows. ``count_include_pad`` and ``divisor_override`` as in torch."""
+
+    kind: ClassVar[str] = "avg_pool2d"
+    kernel: Pair = (2, 2)
+    stride: Pair = (2, 2)
+    padding: Padding = Padding()
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool2d(Op):
+    """Mean over windows [floor(i*H/h), ceil((i+1)*H/h)); the output's shape says h and w."""
+
+    kind: ClassVar[str] = "adaptive_avg_pool2d"
+
+
+@dataclass(frozen=True)
+class Conv2d(Op):
+    """2-D convolution (torch's cross-correlation), with an activation and a max-pool fused behind it where given.
+
+    Constants: ``weight`` (out, in / groups, kernel height, kernel width), ``bias`` (out). The output tensor is the
+    pool's; ``conv_shape`` keeps the (C, H, W) of the convolution itself.
+    """
+
+    kind: ClassVar[str] = "conv2d"
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Padding = Padding()
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    conv_shape: tuple[int, int, int] = (0, 0, 0)
+    activation: Activation | None = None
+    pool: MaxPool2d | None = None
+
+    @property
+    def title(self) -> str:
+        parts = [self.kind, self.activation and self.activation.title, self.pool and self.pool.title]
+        return " + ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Linear(Op):
+    """Fully connected layer on a flat tensor. Constants: ``weight`` (out, in), ``bias`` (out)."""
+
+    kind: ClassVar[str] = "linear"
+    activation: Activation | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} + {self.activation.title}" if self.activation else self.kind
+
+
+@dataclass(frozen=True)
+class BatchNorm(Op):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias per channel (axis 0). Folded away by lowering where possible.
+
+    Constants: ``weight``, ``bias``, ``mean``, ``var`` (C each).
+    """
+
+    kind: ClassVar[str] = "batch_norm"
+    eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """exp(x - max) / sum over the last axis of a flat tensor, or over channels of a map (``axis`` 0)."""
+
+    kind: ClassVar[str] = "softmax"
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Op):
+    """x - max - log(sum(exp(x - max))), axes as :class:`Softmax`."""
+
+    kind: ClassVar[str] = "log_softmax"
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    """Another shape over the same elements in torch's order (C, H, W). flatten, view and reshape become this.
+
+    The map in memory is HWC, so lowering must absorb a reshape that mixes C with H and W into the weights behind it, or
+    turn it into :class:`Permute` + a free reshape.
+    """
+
+    kind: ClassVar[str] = "reshape"
+
+
+@dataclass(frozen=True)
+class Permute(Op):
+    """Reorders memory: output element i is input element ``order``'s i-th, a full copy, priced in the report.
+
+    ``order`` is "hwc_to_chw": the only one that lowering makes so far.
+    """
+
+    kind: ClassVar[str] = "permute"
+    order: str = "hwc_to_chw"
+
+
+@dataclass(frozen=True)
+class Identity(Op):
+    """Does nothing at inference: dropout, nn.Identity, contiguous, clone. Dropped by lowering."""
+
+    kind: ClassVar[str] = "identity"

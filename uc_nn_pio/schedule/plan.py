@@ -1,0 +1,120 @@
+"""What every schedule takes and returns. A schedule knows sizes and lifetimes, never operators.
+
+A *problem* is a list of steps in execution order. A step reads buffers, writes buffers and may need scratch bytes while
+it runs. A *plan* gives every buffer and scratch an offset in one block of memory, the context. Time is the step's index:
+a buffer lives from the step that writes it to the last that reads it, the network's input from step 0, its output to
+the last step. All sizes and offsets are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from uc_nn_pio.errors import PlanError
+
+ALIGNMENT = 4
+
+
+def align(size: int, to: int = ALIGNMENT) -> int:
+    return -(-size // to) * to
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel. ``in_place`` says that it may write its output over its first input (never into other bytes of it
+    before they are read)."""
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    scratch: int = 0
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Steps in order, the size of every buffer, and which buffers come in and go out."""
+
+    steps: tuple[Step, ...]
+    sizes: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def lifetime(self, name: str) -> tuple[int, int]:
+        """First and last step at which ``name`` must keep its bytes."""
+        writers = [i for i, step in enumerate(self.steps) if name in step.writes]
+        readers = [i for i, step in enumerate(self.steps) if name in step.reads]
+        first = 0 if name in self.inputs else writers[0]
+        last = len(self.steps) - 1 if name in self.outputs else max(readers, default=first)
+        return first, max(first, last)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a buffer or a step's scratch lies, and from which step to which."""
+
+    name: str
+    offset: int
+    size: int
+    first: int
+    last: int
+    scratch: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The context's layout. ``activation_bytes`` is what the schedule's formula gives, ``total_bytes`` adds scratch.
+
+    ``shared`` lists pairs (output, input) that lie on the same bytes on purpose: the step works in place.
+    """
+
+    schedule: str
+    placements: tuple[Placement, ...]
+    activation_bytes: int
+    total_bytes: int
+    shared: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of the context that exist for scratch alone (scratch laid into free activation bytes costs nothing)."""
+        return self.total_bytes - self.activation_bytes
+
+    def placement(self, name: str) -> Placement:
+        return next(item for item in self.placements if item.name == name)
+
+
+class Scheduler(Protocol):
+    """A way to lay out a network. ``name`` is the word in ``memory: {schedule: ...}``."""
+
+    name: str
+
+    def plan(self, problem: Problem) -> Plan: ...
+
+
+def check(plan: Plan, problem: Problem) -> None:
+    """Compare every pair of placements, O(n^2), and raise where two live at once on the same bytes unasked.
+
+    Raises:
+        PlanError: an overlap, a missing buffer, a wrong size or a placement outside the context. A defect of the
+            scheduler, never of the user's model.
+    """
+    names = {item.name for item in plan.placements if not item.scratch}
+    if names != set(problem.sizes):
+        raise PlanError(f"schedule {plan.schedule} left out {sorted(set(problem.sizes) ^ names)}")
+    for item in plan.placements:
+        if item.end > plan.total_bytes or item.offset % ALIGNMENT:
+            raise PlanError(f"schedule {plan.schedule} placed {item.name} at {item.offset}..{item.end}")
+        if not item.scratch and (item.size != problem.sizes[item.name] or (item.first, item.last) != problem.lifetime(item.name)):
+            raise PlanError(f"schedule {plan.schedule} gave {item.name} a wrong size or lifetime")
+    for i, a in enumerate(plan.placements):
+        for b in plan.placements[:i]:
+            alive = a.first <= b.last and b.first <= a.last
+            touch = a.offset < b.end and b.offset < a.end
+            if alive and touch and not {(a.name, b.name), (b.name, a.name)} & plan.shared:
+                raise PlanError(f"schedule {plan.schedule} laid {a.name} over {b.name}")
