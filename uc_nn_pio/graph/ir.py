@@ -51,6 +51,14 @@ class Tensor:
     def is_map(self) -> bool:
         return len(self.shape) == 3
 
+    @property
+    def chw(self) -> tuple[int, int, int]:
+        """The shape as a map. A vector of N counts as N channels of one pixel: the same bytes, so operators on maps
+        may read or write it."""
+        if self.is_map:
+            return self.shape  # type: ignore[return-value]
+        return (self.elements, 1, 1)
+
 
 @dataclass(frozen=True)
 class Source:

@@ -89,7 +89,8 @@ class Conv2d(Op):
     """2-D convolution (torch's cross-correlation), with an activation and a max-pool fused behind it where given.
 
     Constants: ``weight`` (out, in / groups, kernel height, kernel width), ``bias`` (out). The output tensor is the
-    pool's; ``conv_shape`` keeps the (C, H, W) of the convolution itself.
+    pool's; ``conv_shape`` keeps the (C, H, W) of the convolution itself. The value is pool(activation(convolution)); a
+    monotone activation gives the same behind the maximum, and is computed there.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -110,7 +111,11 @@ class Conv2d(Op):
 
 @dataclass(frozen=True)
 class Linear(Op):
-    """Fully connected layer on a flat tensor. Constants: ``weight`` (out, in), ``bias`` (out)."""
+    """Fully connected layer. Constants: ``weight`` (out, in), ``bias`` (out).
+
+    In a captured graph it goes from vector to vector. In a lowered graph input and output may be maps, which are read
+    and written in the order of memory (H, W, C): lowering has permuted the weight's columns and rows to match.
+    """
 
     kind: ClassVar[str] = "linear"
     activation: Activation | None = None
@@ -160,9 +165,16 @@ class Reshape(Op):
 
 @dataclass(frozen=True)
 class Permute(Op):
-    """Reorders memory: output element i is input element ``order``'s i-th, a full copy, priced in the report.
+    """A reshape in memory terms: what lowering leaves of a :class:`Reshape` that it cannot absorb.
 
-    ``order`` is "hwc_to_chw": the only one that lowering makes so far.
+    ``order`` says how bytes move:
+
+    - ``hwc_to_chw``: a map becomes a tensor in torch's order; a full copy, priced in the report.
+    - ``chw_to_hwc``: a tensor in torch's order becomes a map; a full copy, priced in the report.
+    - ``same``: every byte stays (a map seen with another H and W, one channel, one pixel); nothing to do in place, else
+      a plain copy.
+
+    In torch's order, and so in the NumPy reference, each of them is a reshape to the output's shape.
     """
 
     kind: ClassVar[str] = "permute"
