@@ -1,0 +1,84 @@
+"""Kernels: one Python file and one template an operator. :data:`KERNELS` is the list that ``docs`` and errors go by."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from uc_nn_pio.emit.kernels.base import Kernel, Table, View
+from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
+from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
+from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
+from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
+from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
+from uc_nn_pio.graph.ir import DType, Graph
+from uc_nn_pio.graph.ops import Op
+
+_FLOAT32 = (
+    Conv2dF32,
+    LinearF32,
+    MaxPool2dF32,
+    AvgPool2dF32,
+    AdaptiveAvgPool2dF32,
+    ActivationF32,
+    SoftmaxF32,
+    LogSoftmaxF32,
+    PermuteF32,
+)
+KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {(k.op_type, DType.FLOAT32): k for k in _FLOAT32}
+
+
+def select(graph: Graph, prefix: str) -> list[Kernel]:
+    """Choose a kernel for every node of a lowered graph, in order. ``prefix`` starts the C names.
+
+    Raises:
+        UnsupportedError, ErrorGroup: nodes that no kernel computes, all at once.
+    """
+    names = _c_names([node.name for node in graph.nodes])
+    kernels: list[Kernel] = []
+    errors: list[UcNnError] = []
+    for node in graph.nodes:
+        dtype = graph.tensor(node.output).dtype
+        kernel_type = KERNELS.get((type(node.op), dtype))
+        if kernel_type is None:
+            errors.append(
+                UnsupportedError(
+                    f"no kernel computes {node.op.kind} in {dtype.value}",
+                    where=str(node.source),
+                    why="kernels exist for " + ", ".join(sorted({op.kind for op, d in KERNELS if d == dtype})),
+                )
+            )
+            continue
+        kernel = kernel_type(graph, node, prefix, names[node.name])
+        try:
+            kernel.variables()
+        except UnsupportedError as error:
+            errors.append(error)
+        kernels.append(kernel)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ErrorGroup(errors)
+    return kernels
+
+
+# Parts of names that the generated C uses itself: the API, the assertions' tags and the mathematical helpers.
+_RESERVED = frozenset(
+    "context input set_row push_row row reset run output argmax label pixels exp log sigmoid tanh assert".split()
+)
+_SUFFIXES = ("", "_at", "_border", "_weights", "_scratch")
+
+
+def _c_names(nodes: list[str]) -> dict[str, str]:
+    """A C name for each node, ASCII and clear of the API's and of each other's; its own name where that is possible."""
+    taken: set[str] = set(_RESERVED)
+    names: dict[str, str] = {}
+    for node in nodes:
+        plain = re.sub(r"[^0-9A-Za-z_]", "_", node) or "layer"
+        candidates = itertools.chain([plain], (f"{plain}_layer{n or ''}" for n in itertools.count()))
+        names[node] = next(c for c in candidates if not taken & {c + suffix for suffix in _SUFFIXES})
+        taken |= {names[node] + suffix for suffix in _SUFFIXES}
+    return names
+
+
+__all__ = ["KERNELS", "Kernel", "Table", "View", "select"]

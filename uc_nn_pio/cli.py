@@ -1,0 +1,136 @@
+"""The command line, ``uc-nn``. Each verb is a thin caller of a function that Python code can call as well.
+
+Exit codes: 0 done, 1 a check failed (validation under its limit, a wrong digit), 2 a mistake of the user's that the
+message explains, 3 the virtual board stopped the firmware, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from uc_nn_pio import __version__
+from uc_nn_pio.errors import UcNnError
+from uc_nn_pio.escape import terminal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return the exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.run is None:
+        parser.print_help()
+        return 2
+    try:
+        return args.run(args) or 0
+    except UcNnError as error:
+        print(terminal(str(error), keep_newlines=True), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="uc-nn",
+        description="PyTorch networks as fused C kernels inside a PlatformIO build.",
+        epilog="exit codes: 0 done, 1 a check failed, 2 a mistake that the message explains, 3 the virtual board "
+        "stopped the firmware",
+    )
+    parser.add_argument("--version", action="version", version=f"uc-nn {__version__}")
+    parser.set_defaults(run=None)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+
+    new = _verb(verbs, "new", _new, "make a PlatformIO project", "uc-nn new mydigit --example lenet5_camera")
+    new.add_argument("folder", type=Path)
+    new.add_argument("--board", default="hifive1_virtual", help="board of the default environment (%(default)s)")
+    new.add_argument("--example", default=None, help="copy the model of an example (lenet5_camera)")
+    new.add_argument("--spec", type=Path, default=None, help="a model spec of yours to put into the project")
+    new.add_argument("--name", default=None, help="the project's name (the folder's)")
+
+    convert = _verb(verbs, "convert", _convert, "turn a model spec into C", "uc-nn convert models/lenet5.yaml -o generated")
+    _spec_arguments(convert)
+    convert.add_argument("-o", "--output", type=Path, default=Path("."), help="folder for the C files (%(default)s)")
+
+    report = _verb(verbs, "report", _report, "say what a model costs", "uc-nn report models/lenet5.yaml --ablation")
+    _spec_arguments(report)
+    report.add_argument("--ablation", action="store_true", help="what each of the paper's steps saves")
+    report.add_argument("--json", action="store_true", help="as JSON")
+
+    validate = _verb(
+        verbs, "validate", _validate, "run test data through torch and the generated C", "uc-nn validate models/lenet5.yaml"
+    )
+    validate.add_argument("spec", type=Path, help="the model spec (YAML)")
+    validate.add_argument("--on", default="host", help="host (%(default)s)")
+    validate.add_argument("--json", action="store_true", help="as JSON")
+
+    _module_verb(verbs, "setup", "uc_nn_pio.pio.setup", "put platform uc_nn into a PlatformIO core folder")
+    _module_verb(verbs, "board", "uc_nn_pio.virtual.cli", "the virtual HiFive1")
+    _module_verb(verbs, "demo", "uc_nn_pio.pio.demo", "ten digits through the virtual camera")
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int | None], what: str, example: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _module_verb(verbs: argparse._SubParsersAction, name: str, module: str, what: str) -> None:
+    """A verb whose arguments and work are a module's ``add_arguments(parser)`` and ``run(args)``."""
+    owner = importlib.import_module(module)
+    parser = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    owner.add_arguments(parser)
+    parser.set_defaults(run=owner.run)
+
+
+def _spec_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="the model spec (YAML)")
+    parser.add_argument("--board", default=None, help="board whose RAM is the budget (docs/boards.md)")
+
+
+def _new(args: argparse.Namespace) -> None:
+    from uc_nn_pio.pio.project import render_project
+
+    name = args.name or args.folder.resolve().name
+    for path in render_project(args.folder, name=name, board=args.board, example=args.example, spec=args.spec):
+        print(terminal(str(path)))
+
+
+def _conversion(args: argparse.Namespace):
+    from uc_nn_pio.boards import load_board
+    from uc_nn_pio.convert import convert
+
+    return convert(args.spec, load_board(args.board) if args.board else None)
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from uc_nn_pio.files import write_files
+
+    conversion = _conversion(args)
+    for path in write_files(args.output, conversion.files):
+        print(terminal(str(path)))
+
+
+def _report(args: argparse.Namespace) -> None:
+    from uc_nn_pio.report import ablation, ablation_text, report_text
+
+    conversion = _conversion(args)
+    if args.json:
+        print(json.dumps(ablation(conversion.design) if args.ablation else conversion.report, indent=2))
+    else:
+        print((ablation_text if args.ablation else report_text)(conversion.design))
+
+
+def _validate(args: argparse.Namespace) -> int:
+    from uc_nn_pio.validate import validate
+
+    result = validate(args.spec, on=args.on)
+    print(json.dumps(result.as_dict(), indent=2) if args.json else result.text())
+    return 0 if result.passed else 1

@@ -1,0 +1,103 @@
+"""The converter: the stages in order, from a spec file to the texts of C files. It writes nothing.
+
+    spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uc_nn_pio.boards import Board
+from uc_nn_pio.design import Design
+from uc_nn_pio.emit.kernels import Kernel, select
+from uc_nn_pio.emit.render import render
+from uc_nn_pio.errors import ModelError
+from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.lower import lower
+from uc_nn_pio.place import place_constants
+from uc_nn_pio.report import report
+from uc_nn_pio.schedule import Problem, Step, make_plan
+from uc_nn_pio.spec import ModelSpec, load_spec
+
+DEFAULT_FIRMWARE_RESERVE = 4096
+"""Bytes of a board's RAM left to drivers, data and stack where the spec does not say."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted model. ``files`` maps file names to texts; ``dependencies`` is every file that was read."""
+
+    name: str
+    files: Mapping[str, str]
+    dependencies: tuple[Path, ...]
+    report: Mapping[str, Any]
+    design: Design
+
+
+def convert(spec: Path | ModelSpec, board: Board | None = None) -> Conversion:
+    """Turn a model spec into C for a board.
+
+    Args:
+        spec: the YAML file, or a spec already loaded.
+        board: sets the default RAM budget and the costs; without one there is no budget but the spec's.
+
+    Raises:
+        UcNnError: anything that a user can mend: spec, weights, operators, budget.
+    """
+    from uc_nn_pio.capture import capture  # imports torch
+
+    if not isinstance(spec, ModelSpec):
+        spec = load_spec(spec)
+    captured = capture(spec)
+    design = make_design(spec, captured.graph, board)
+    paths = dict.fromkeys(path.resolve() for path in (spec.path, *captured.dependencies))
+    return Conversion(spec.name, render(design), tuple(paths), report(design), design)
+
+
+def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design:
+    """Decide everything about a captured network: kernels, plan and placement.
+
+    Raises:
+        ModelError, UnsupportedError, PlanError: see the stages.
+    """
+    graph = lower(captured)
+    if not graph.nodes:
+        raise ModelError("the network computes nothing", where=str(spec.path), why="all its layers are identities")
+    _check_labels(spec, graph)
+    kernels = tuple(select(graph, spec.name))
+    problem = make_problem(graph, kernels)
+    plan = make_plan(problem, spec.memory.schedule, _budget(spec, board))
+    tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
+    return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board))
+
+
+def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
+    """What the scheduler needs to know of a graph and its kernels: sizes and lifetimes."""
+    steps = tuple(
+        Step(k.node.name, k.node.inputs, k.node.outputs, scratch=k.scratch_bytes, in_place=k.in_place) for k in kernels
+    )
+    return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs)
+
+
+def _budget(spec: ModelSpec, board: Board | None) -> int | None:
+    if spec.memory.ram_budget is not None:
+        return spec.memory.ram_budget
+    if board is None:
+        return None
+    reserve = spec.memory.firmware_reserve
+    return board.ram.size - (DEFAULT_FIRMWARE_RESERVE if reserve is None else reserve)
+
+
+def _check_labels(spec: ModelSpec, graph: Graph) -> None:
+    size = graph.tensor(graph.outputs[0]).elements
+    labels = spec.output.labels
+    if labels is not None and len(labels) != size:
+        raise ModelError(
+            f"{len(labels)} labels for {size} outputs",
+            where=str(spec.location("output", "labels")),
+            why="label i names output i",
+            next_step=f"give {size} labels, or leave output.labels out",
+        )

@@ -1,0 +1,35 @@
+"""Small C expressions, written as a person would write them: no ``* 1``, no ``+ 0``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def times(name: str, factor: int) -> str:
+    return name if factor == 1 else "0" if factor == 0 else f"{name} * {factor}"
+
+
+def affine(name: str, factor: int, offset: int, other: str | None = None, other_factor: int = 1) -> str:
+    """``name * factor + other * other_factor + offset``."""
+    text = times(name, factor)
+    if other is not None:
+        text += f" + {times(other, other_factor)}"
+    if offset:
+        text += f" {'+' if offset > 0 else '-'} {abs(offset)}"
+    return text
+
+
+def inside(name: str, span: object, size: int) -> str:
+    """Test that ``name`` lies in a half-open span of 0..size; ends that always hold are left out."""
+    tests = [f"{name} >= {span.lo}"] if span.lo > 0 else []
+    tests += [f"{name} < {span.hi}"] if span.hi < size else []
+    return " && ".join(tests) or "1"
+
+
+def c_float(value: float) -> str:
+    """A float32 as the shortest C literal that reads back to the same bits."""
+    value = np.float32(value)
+    text = np.format_float_positional(value, unique=True, trim="0")
+    if len(text) > 14:
+        text = np.format_float_scientific(value, unique=True, trim="0")
+    return f"{text}f"

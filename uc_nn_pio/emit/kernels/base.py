@@ -1,0 +1,108 @@
+"""What a kernel is: one way to compute a node in C, with its own packing of the weights.
+
+A kernel states its needs (scratch, whether it may work in place) before anything is scheduled, and renders its function
+once the buffers have their places. Templates see the kernel as ``k`` and its buffers as :class:`View` objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from uc_nn_pio.graph.ir import Graph, Node, Tensor
+from uc_nn_pio.graph.ops import Op
+
+
+@dataclass(frozen=True)
+class Table:
+    """A ``const`` array, in the order in which its kernel reads it. ``name`` is the C name without the model's prefix."""
+
+    name: str
+    ctype: str
+    values: np.ndarray
+    comment: str
+
+    @property
+    def bytes(self) -> int:
+        return int(self.values.size) * 4
+
+
+@dataclass(frozen=True)
+class View:
+    """How a template addresses a buffer: ``pointer`` is a C expression; rows follow each other while a map is whole."""
+
+    pointer: str
+    tensor: Tensor
+
+    @property
+    def row_elements(self) -> int:
+        channels, _, width = self.tensor.shape
+        return channels * width
+
+    def row(self, y: str) -> str:
+        """C expression for the first element of row ``y``: the only way in which kernels address rows."""
+        return f"{self.pointer} + ({y}) * {self.row_elements}"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One node in C. Subclasses name their operator, template and needs.
+
+    ``prefix`` (the model's name) starts every C name; ``name`` is the node's part of it, unique within the model.
+    """
+
+    graph: Graph
+    node: Node
+    prefix: str
+    name: str
+
+    op_type: ClassVar[type[Op]]
+    template: ClassVar[str]
+
+    @property
+    def op(self) -> Any:
+        return self.node.op
+
+    @property
+    def function(self) -> str:
+        return f"{self.prefix}_{self.name}"
+
+    @property
+    def input(self) -> Tensor:
+        return self.graph.tensor(self.node.inputs[0])
+
+    @property
+    def output(self) -> Tensor:
+        return self.graph.tensor(self.node.output)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of RAM needed while the kernel runs, besides its input and output."""
+        return 0
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the output may lie on the input's bytes."""
+        return False
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        """Functions of ``math_f32.c.j2`` that the kernel calls."""
+        return frozenset()
+
+    def tables(self) -> tuple[Table, ...]:
+        return ()
+
+    def variables(self) -> Mapping[str, Any]:
+        """What the template sees besides ``k``, ``x``, ``y`` and ``scratch``."""
+        return {}
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    return "x".join(str(n) for n in shape)
+
+
+ACTIVATION_HELPERS = {"sigmoid": frozenset({"exp", "sigmoid"}), "tanh": frozenset({"exp", "tanh"})}

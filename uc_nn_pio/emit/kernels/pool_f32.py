@@ -1,0 +1,73 @@
+"""float32 pooling without a convolution in front: maximum, mean, and mean over adaptive windows.
+
+Where the stride is at least the window, and the output has no more pixels a row than the input, output element i lies
+at or before every input element that outputs from i on still need. So the kernel works in place (paper, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from uc_nn_pio.emit.kernels.base import Kernel
+from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op, Padding
+
+
+def _windows_do_not_overlap(kernel: Kernel, dilation: tuple[int, int] = (1, 1)) -> bool:
+    op = kernel.op
+    reach = [(k - 1) * d + 1 for k, d in zip(op.kernel, dilation, strict=True)]
+    padding: Padding = op.padding
+    return (
+        all(s >= r for s, r in zip(op.stride, reach, strict=True))
+        and 2 * padding.top <= op.stride[0]
+        and 2 * padding.left <= op.stride[1]
+        and kernel.output.shape[1] <= kernel.input.shape[1]
+        and kernel.output.shape[2] <= kernel.input.shape[2]
+    )
+
+
+@dataclass(frozen=True)
+class MaxPool2dF32(Kernel):
+    op_type: ClassVar[type[Op]] = MaxPool2d
+    template: ClassVar[str] = "max_pool2d_f32.c.j2"
+
+    @property
+    def in_place(self) -> bool:
+        return _windows_do_not_overlap(self, self.op.dilation)
+
+    def variables(self) -> Mapping[str, Any]:
+        return {"clipped": _leaves_the_map(self, self.op.dilation)}
+
+
+@dataclass(frozen=True)
+class AvgPool2dF32(Kernel):
+    op_type: ClassVar[type[Op]] = AvgPool2d
+    template: ClassVar[str] = "avg_pool2d_f32.c.j2"
+
+    @property
+    def in_place(self) -> bool:
+        return _windows_do_not_overlap(self)
+
+    def variables(self) -> Mapping[str, Any]:
+        op = self.op
+        clipped = _leaves_the_map(self)
+        return {"clipped": clipped, "divisor": op.divisor_override or op.kernel[0] * op.kernel[1]}
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool2dF32(Kernel):
+    """Windows of unlike size may overlap by a row, so this one never works in place."""
+
+    op_type: ClassVar[type[Op]] = AdaptiveAvgPool2d
+    template: ClassVar[str] = "adaptive_avg_pool2d_f32.c.j2"
+
+
+def _leaves_the_map(kernel: Kernel, dilation: tuple[int, int] = (1, 1)) -> bool:
+    """Whether any window reaches into padding or past the last row or column."""
+    op = kernel.op
+    _, height, width = kernel.input.shape
+    _, out_h, out_w = kernel.output.shape
+    last_y = (out_h - 1) * op.stride[0] - op.padding.top + (op.kernel[0] - 1) * dilation[0]
+    last_x = (out_w - 1) * op.stride[1] - op.padding.left + (op.kernel[1] - 1) * dilation[1]
+    return op.padding.top > 0 or op.padding.left > 0 or last_y >= height or last_x >= width

@@ -1,0 +1,158 @@
+"""A finished design becomes C: one header, one source.
+
+Same design, same bytes: nothing here reads a clock, a path or a user's name. What a user may have written (labels, layer
+names) is escaped where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jinja2
+import numpy as np
+
+from uc_nn_pio import __version__
+from uc_nn_pio.design import Design, graph_hash
+from uc_nn_pio.emit.expressions import affine, c_float, inside, times
+from uc_nn_pio.emit.kernels import Kernel, Table, View
+from uc_nn_pio.emit.kernels.base import shape_text
+from uc_nn_pio.escape import c_comment, c_string
+from uc_nn_pio.graph.cost import macs
+from uc_nn_pio.preprocess import quotient, table
+
+_COLUMNS = 118
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("uc_nn_pio.emit", "templates"), jinja2.PackageLoader("uc_nn_pio.emit", "kernels")]
+        ),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    environment.filters.update(c_float=c_float, c_string=c_string, c_comment=c_comment, shape=shape_text)
+    environment.filters["rows"] = _rows
+    environment.globals.update(affine=affine, times=times, inside=inside)
+    return environment
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    """One row of the header's table, and one call in ``run``."""
+
+    name: str
+    title: str
+    source: str
+    shapes: str
+    buffers: str
+    ram_bytes: int
+    weight_bytes: int
+    macs: int
+    call: str
+    text: str
+
+
+def render(design: Design) -> dict[str, str]:
+    """Return the C of a design: ``<name>.h`` and ``<name>.c``."""
+    environment = _environment()
+    name = design.spec.name
+    layers = [_layer(environment, design, kernel, index) for index, kernel in enumerate(design.kernels)]
+    variables = {
+        "name": name,
+        "prefix": name,
+        "upper": name.upper(),
+        "version": __version__,
+        "spec": design.spec,
+        "design": design,
+        "plan": design.plan,
+        "graph_sha256": graph_hash(design.graph),
+        "layers": layers,
+        "helpers": frozenset().union(*(kernel.helpers for kernel in design.kernels)),
+        "tables": [table for kernel in design.kernels for table in kernel.tables()],
+        "input": design.graph.tensor(design.graph.inputs[0]),
+        "output": design.graph.tensor(design.graph.outputs[0]),
+        "input_offset": design.plan.placement(design.graph.inputs[0]).offset // 4,
+        "output_offset": design.plan.placement(design.graph.outputs[0]).offset // 4,
+        "total_macs": sum(layer.macs for layer in layers),
+        "pixels": _pixels(design),
+    }
+    return {
+        f"{name}.h": environment.get_template("model.h.j2").render(variables),
+        f"{name}.c": environment.get_template("model.c.j2").render(variables),
+    }
+
+
+def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel, index: int) -> LayerLine:
+    plan, node = design.plan, kernel.node
+    x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
+    arguments = [_pointer(x.offset), _pointer(y.offset)]
+    buffers = f"reads bytes {x.offset}..{x.end - 1}, writes {y.offset}..{y.end - 1}"
+    ram = x.size if (node.output, node.inputs[0]) in plan.shared else x.size + y.size
+    if kernel.scratch_bytes:
+        scratch = plan.placement(f"{node.name}.scratch")
+        arguments.append(_pointer(scratch.offset))
+        buffers += f", scratch {scratch.offset}..{scratch.end - 1}"
+        ram += scratch.size
+    if (node.output, node.inputs[0]) in plan.shared:
+        buffers += ", in place"
+    shapes = f"{shape_text(kernel.input.shape)} -> {shape_text(kernel.output.shape)}"
+    source = c_comment(node.source.layer)
+    comment = f"/* {kernel.name}: {node.op.title}, {shapes}; layer {source}.\n * Context: {buffers}. */"
+    text = environment.get_template(kernel.template).render(
+        k=kernel,
+        prefix=kernel.prefix,
+        x=View("x", kernel.input),
+        y=View("y", kernel.output),
+        comment=comment,
+        **kernel.variables(),
+    )
+    return LayerLine(
+        name=kernel.name,
+        title=node.op.title,
+        source=source,
+        shapes=shapes,
+        buffers=buffers,
+        ram_bytes=ram,
+        weight_bytes=sum(table.bytes for table in kernel.tables()),
+        macs=macs(design.graph, node),
+        call=f"{kernel.function}({', '.join(arguments)});",
+        text=text,
+    )
+
+
+def _pointer(offset: int) -> str:
+    return f"ctx->memory + {offset // 4}" if offset else "ctx->memory"
+
+
+def _pixels(design: Design) -> dict[str, object] | None:
+    """How ``set_row`` turns raw bytes into input, or None where the spec names no source."""
+    if design.spec.input.source is None:
+        return None
+    how = design.spec.input.preprocess
+    exact = quotient(how)
+    channels = design.graph.tensor(design.graph.inputs[0]).shape[0]
+    varied = how.mean is not None or how.std is not None
+    tables = [] if exact else [table(how, channel) for channel in range(channels if varied else 1)]
+    return {
+        "how": how,
+        "quotient": exact,
+        "table": Table("pixels", "float", np.concatenate(tables), "the input for each raw byte") if tables else None,
+        "per_channel": varied and channels > 1,
+    }
+
+
+def _rows(item: Table) -> Iterator[str]:
+    """The table's values as lines of C, filled to the column limit."""
+    line = "   "
+    for value in item.values:
+        text = f" {c_float(value)},"
+        if len(line) + len(text) > _COLUMNS:
+            yield line
+            line = "   "
+        line += text
+    yield line

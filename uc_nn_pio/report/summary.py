@@ -1,0 +1,91 @@
+"""The report of a design, as plain data (for JSON) and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from uc_nn_pio import __version__
+from uc_nn_pio.design import Design, graph_hash
+from uc_nn_pio.emit.kernels.base import shape_text
+from uc_nn_pio.escape import terminal
+from uc_nn_pio.graph.cost import macs
+from uc_nn_pio.schedule.memory_map import memory_map
+
+
+def report(design: Design) -> Mapping[str, Any]:
+    """Everything known of a design before it runs. Bytes and counts; no predicted times."""
+    plan, board = design.plan, design.board
+    return {
+        "model": design.spec.name,
+        "precision": design.spec.precision,
+        "converter": __version__,
+        "graph_sha256": graph_hash(design.graph),
+        "board": board.id if board else None,
+        "schedule": plan.schedule,
+        "ram": {
+            "context_bytes": plan.total_bytes,
+            "activation_bytes": plan.activation_bytes,
+            "scratch_bytes": plan.scratch_bytes,
+            "constants_bytes": design.placement.ram_bytes,
+            "board_bytes": board.ram.size if board else None,
+        },
+        "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
+        "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
+        "layers": [_layer(design, index) for index in range(len(design.kernels))],
+        "buffers": [
+            {"name": p.name, "offset": p.offset, "bytes": p.size, "first": p.first, "last": p.last, "scratch": p.scratch}
+            for p in plan.placements
+        ],
+    }
+
+
+def _layer(design: Design, index: int) -> Mapping[str, Any]:
+    kernel, plan = design.kernels[index], design.plan
+    node = kernel.node
+    live = [p for p in plan.placements if p.first <= index <= p.last]
+    shared = {pair[1] for pair in plan.shared if pair[0] == node.output}
+    return {
+        "name": node.name,
+        "operators": node.op.title,
+        "source": str(node.source),
+        "input": list(kernel.input.shape),
+        "output": list(kernel.output.shape),
+        "macs": macs(design.graph, node),
+        "ram_bytes": sum(p.size for p in live if p.name not in shared),
+        "scratch_bytes": kernel.scratch_bytes,
+        "weight_bytes": sum(table.bytes for table in kernel.tables()),
+    }
+
+
+def report_text(design: Design) -> str:
+    """The report for a terminal: layers, totals and the memory map over time."""
+    data = report(design)
+    ram, flash = data["ram"], data["flash"]
+    lines = [
+        f"{data['model']}: {data['precision']}, schedule {data['schedule']}, "
+        f"board {data['board'] or 'none (no limits known)'}",
+        "",
+        f"{'layer':14}{'operators':36}{'shape':24}{'MAC':>10}{'RAM B':>9}{'flash B':>9}",
+    ]
+    for layer in data["layers"]:
+        shape = f"{shape_text(tuple(layer['input']))} -> {shape_text(tuple(layer['output']))}"
+        lines.append(
+            f"{terminal(layer['name']):14}{layer['operators']:36}{shape:24}{layer['macs']:10,}{layer['ram_bytes']:9,}"
+            f"{layer['weight_bytes']:9,}"
+        )
+    lines += [
+        "",
+        f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + {ram['scratch_bytes']:,} scratch"
+        + _share(ram["context_bytes"], ram["board_bytes"]),
+        f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
+        f"MAC   {data['macs']:,} an inference",
+        "",
+        "memory over time (= read, # written, % scratch, . free)",
+        memory_map(design.plan, design.problem),
+    ]
+    return "\n".join(lines)
+
+
+def _share(used: int, available: int | None) -> str:
+    return f" ({100 * used / available:.1f} % of the board's {available:,} B)" if available else ""

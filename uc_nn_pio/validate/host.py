@@ -1,0 +1,106 @@
+"""Runs generated C on the host: compiled to a shared library, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from uc_nn_pio.errors import ToolError
+from uc_nn_pio.graph.layout import from_memory, to_memory
+
+STRICT_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-ffp-contract=off")
+
+
+class HostModel:
+    """One generated model as native code.
+
+    Args:
+        files: file name -> text, as the converter returns them.
+        name: the model's name.
+        shapes: torch's shapes of input and output, without the batch axis.
+        folder: where to compile; the caller removes it.
+        compiler: a C compiler on PATH.
+
+    Raises:
+        ToolError: no compiler, or the C does not compile without a warning.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        name: str,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
+        folder: Path,
+        compiler: str = "gcc",
+    ) -> None:
+        self.name = name
+        self.input_shape, self.output_shape = shapes
+        library = _compile(files, name, folder, compiler)
+        self._library = ctypes.CDLL(str(library))
+        self._context = (ctypes.c_uint8 * _define(files[f"{name}.h"], f"{name.upper()}_CONTEXT_BYTES"))()
+        self._functions = {}
+        for function, result in (("input", ctypes.c_void_p), ("output", ctypes.c_void_p), ("run", None)):
+            self._functions[function] = getattr(self._library, f"{name}_{function}")
+            self._functions[function].restype = result
+        getattr(self._library, f"{name}_argmax").restype = ctypes.c_int32
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """Outputs, (N, ...) float32 in torch's order, for inputs (N, ...) float32 in torch's order."""
+        memory = to_memory(np.ascontiguousarray(inputs, np.float32), rank=len(self.input_shape))
+        out = np.stack([self._infer(row) for row in memory])
+        return from_memory(out, self.output_shape)
+
+    def run_pixels(self, raw: np.ndarray) -> np.ndarray:
+        """Outputs for raw frames (N, C, H, W) uint8, through the generated preprocessing."""
+        channels, height, width = self.input_shape
+        set_row = getattr(self._library, f"{self.name}_set_row")
+        out = []
+        for frame in to_memory(np.ascontiguousarray(raw), rank=3).reshape(-1, height, width * channels):
+            for y, row in enumerate(frame):
+                set_row(self._context, ctypes.c_int32(y), np.ascontiguousarray(row).ctypes.data_as(ctypes.c_void_p))
+            out.append(self._finish())
+        return from_memory(np.stack(out), self.output_shape)
+
+    def argmax(self) -> int:
+        """The class of the last run, as the C says it."""
+        return int(getattr(self._library, f"{self.name}_argmax")(self._context))
+
+    def _infer(self, flat: np.ndarray) -> np.ndarray:
+        ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
+        return self._finish()
+
+    def _finish(self) -> np.ndarray:
+        self._functions["run"](self._context)
+        size = int(np.prod(self.output_shape))
+        pointer = ctypes.cast(self._functions["output"](self._context), ctypes.POINTER(ctypes.c_float))
+        return np.ctypeslib.as_array(pointer, (size,)).copy()
+
+
+def _compile(files: Mapping[str, str], name: str, folder: Path, compiler: str) -> Path:
+    if shutil.which(compiler) is None:
+        raise ToolError(
+            f"the C compiler {compiler!r} is not on PATH",
+            why="the network's C is compiled for this computer to check it",
+            next_step="install gcc or clang",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in files.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    library = folder / f"{name}.so"
+    command = [compiler, *STRICT_FLAGS, "-O2", "-fPIC", "-shared", f"{name}.c", "-o", str(library)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError("the generated C does not compile", where=f"{name}.c", why=done.stderr.strip())
+    return library
+
+
+def _define(header: str, macro: str) -> int:
+    for line in header.splitlines():
+        if line.startswith(f"#define {macro} "):
+            return int(line.split()[2])
+    raise ToolError(f"the header does not define {macro}", why="it is not one of this converter's headers")
