@@ -1,0 +1,33 @@
+/*
+ * Time. Microseconds are counted loops scaled from the core clock: a wait is never shorter than asked for, but may be
+ * longer (flash fetches). Milliseconds and measurements come from mtime, 32,768 ticks a second whatever the core does.
+ */
+#ifndef FE310_TIMER_H
+#define FE310_TIMER_H
+
+#include <stdint.h>
+
+#define FE310_RTC_HZ 32768u
+
+/* FE310_ERROR_RTC if mtime does not move within 2 ms. Sleeps are then counted loops. Call it once at start. */
+int fe310_timer_init(void);
+
+/* mtime, its low 32 bits: differences are right over 18 hours. */
+uint32_t fe310_ticks(void);
+
+/* Tenths of a millisecond in a number of ticks, rounded. */
+uint32_t fe310_ticks_to_tenths(uint32_t ticks);
+
+/* Sleeps at least so long; by mtime. milliseconds < 100,000 */
+void fe310_sleep_ms(uint32_t milliseconds);
+
+/* At least so many core cycles. */
+void fe310_delay_cycles(uint32_t cycles);
+
+/* At least so many microseconds, up to 5,000,000. */
+void fe310_delay_us(uint32_t microseconds);
+
+/* How often a device register must be read so that at least so many microseconds pass; at most 1,000,000 us. */
+uint32_t fe310_polls(uint32_t microseconds);
+
+#endif
