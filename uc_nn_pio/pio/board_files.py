@@ -1,0 +1,113 @@
+"""Files of a firmware build that come from board data alone: the linker script, and the header of clocks and pins."""
+
+from __future__ import annotations
+
+import jinja2
+
+from uc_nn_pio.boards import Board, Region
+from uc_nn_pio.errors import BoardError
+from uc_nn_pio.resources import resources
+
+DEFAULT_STACK_BYTES = 2048
+"""Stack of the demo firmware; part of the 4 KiB that a plan leaves to the firmware."""
+
+_ATTRIBUTES = {"xip": "rx", "dtim": "rwx", "itim": "rwx"}
+
+
+def render_board_files(
+    board: Board, *, core_hz: int | None = None, stack_bytes: int = DEFAULT_STACK_BYTES
+) -> dict[str, str]:
+    """Return ``link.ld`` and ``uc_nn_board.h`` for a board.
+
+    Args:
+        board: its regions, clocks and pins.
+        core_hz: core clock in Hz; the board's default without it. ``-D UC_NN_CORE_HZ`` overrides both.
+        stack_bytes: size of the ``.stack`` section, a multiple of 16.
+
+    Raises:
+        BoardError: a clock the board does not run at, a stack that RAM does not hold, or regions that contradict
+            themselves.
+    """
+    _check_regions(board)
+    if core_hz is None:
+        core_hz = board.clocks["core_default_hz"]
+    _check_core(board, core_hz)
+    if stack_bytes <= 0 or stack_bytes % 16 or stack_bytes > board.ram.size // 2:
+        raise BoardError(
+            f"a stack of {stack_bytes} bytes is not possible on {board.name}",
+            why=f"it is a multiple of 16, and at most half of its {board.ram.size} bytes of RAM",
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources("firmware_template") / "board"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    variables = {
+        "board": board,
+        "clocks": board.clocks,
+        "core_hz": core_hz,
+        "stack_bytes": stack_bytes,
+        "pins": sorted(board.pins.items(), key=lambda item: (item[1], item[0])),
+        "regions": [
+            {"name": r.name, "attributes": _ATTRIBUTES.get(r.kind, "rw"), "origin": f"0x{r.origin:08X}", "size": r.size}
+            for r in board.regions.values()
+        ],
+        "memory_lines": _memory_lines(board, stack_bytes),
+        "flash_origin": f"0x{board.flash.origin:08X}",
+        "flash_end": f"0x{board.flash.end:08X}",
+        "flash_size": board.flash.size,
+        "ram_origin": f"0x{board.ram.origin:08X}",
+        "ram_end": f"0x{board.ram.end:08X}",
+        "ram_size": board.ram.size,
+    }
+    return {name: environment.get_template(f"{name}.j2").render(variables) for name in ("link.ld", "uc_nn_board.h")}
+
+
+def _memory_lines(board: Board, stack_bytes: int) -> list[str]:
+    """The memory map as a person reads it."""
+    flash, ram = board.flash, board.ram
+    lines = []
+    if flash.device_origin is not None and flash.device_origin < flash.origin:
+        lines.append(f"0x{flash.device_origin:08X}  bootloader, not ours")
+    return [
+        *lines,
+        f"0x{flash.origin:08X}  flash: .text, .rodata, images of .uc_nn_ram and .data   {flash.size} bytes",
+        f"0x{ram.origin:08X}  RAM:   .stack ({stack_bytes}), .uc_nn_ram, .data, .bss            {ram.size} bytes",
+    ]
+
+
+def _check_core(board: Board, core_hz: int) -> None:
+    top = board.clocks["core_max_hz"]
+    if not 0 < core_hz <= top:
+        choices = ", ".join(str(hz) for hz in board.clocks.get("core_choices_hz", ()))
+        raise BoardError(
+            f"a core clock of {core_hz} Hz is not possible on {board.name}",
+            where="custom_uc_nn_core_hz",
+            why=f"it runs at up to {top} Hz",
+            next_step=f"choose one of {choices}" if choices else None,
+        )
+
+
+def _check_regions(board: Board) -> None:
+    """User code must not touch the bootloader, nor lie past the end of the part."""
+    for name in ("flash", "ram"):
+        if name not in board.regions:
+            raise BoardError(f"board data of {board.id!r} have no region {name!r}", next_step="see docs/boards.md")
+    for region in board.regions.values():
+        if region.origin % 16 or region.size <= 0:
+            raise BoardError(f"region {region.name!r} of {board.id!r} begins at {region.origin:#x}, size {region.size}")
+        _check_device(board, region)
+
+
+def _check_device(board: Board, region: Region) -> None:
+    if region.device_origin is None or region.device_size is None:
+        return
+    end = region.device_origin + region.device_size
+    if region.origin < region.device_origin or region.end > end:
+        raise BoardError(
+            f"region {region.name!r} of {board.id!r} is 0x{region.origin:08X}..0x{region.end:08X}, outside its part",
+            why=f"the part spans 0x{region.device_origin:08X}..0x{end:08X}",
+        )
