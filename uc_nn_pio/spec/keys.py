@@ -1,0 +1,216 @@
+"""Every key of a model spec, in one table: loader, JSON schema and documentation are held to it.
+
+To build a feature that is refused so far: delete its rows in :data:`NOT_BUILT`, and carry the value into the model
+(:mod:`uc_nn_pio.spec.model`, :mod:`uc_nn_pio.spec.loader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from uc_nn_pio.errors import NotBuiltError, SpecError
+from uc_nn_pio.spec.document import Value
+from uc_nn_pio.spec.kinds import (
+    BAD,
+    Anything,
+    Arguments,
+    Choice,
+    File,
+    Kind,
+    Labels,
+    ListOf,
+    Name,
+    Number,
+    PythonClass,
+    Reader,
+    Shape,
+    Size,
+    Switch,
+    Version,
+    Whole,
+    nearest,
+)
+from uc_nn_pio.spec.layers import Layers
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a section. ``meaning`` is one line for editors; docs/spec.md says more."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class NotBuilt:
+    """A key, or one value of it, whose feature does not exist yet. ``[]`` as value stands for any list.
+
+    With ``spare``, every value but this one is refused.
+    """
+
+    key: str
+    feature: str
+    now: str
+    value: str | None = None
+    spare: str | None = None
+
+    def refuses(self, value: Value) -> bool:
+        if self.spare is not None:
+            return value.text != self.spare
+        return self.value is None or value.text == self.value or (self.value == "[]" and value.kind == "list")
+
+
+NOT_BUILT = (
+    NotBuilt("precision", "int8 inference", "precision: float32", value="int8"),
+    NotBuilt("calibration", "calibration, which int8 needs,", "precision: float32, without this key"),
+    NotBuilt("memory.schedule", "the streamed schedule", "schedule: pingpong or auto", value="streamed"),
+    NotBuilt("memory.schedule", "the arena schedule", "schedule: pingpong or auto", value="arena"),
+    NotBuilt("memory.ram_weights", "placing weights in RAM", "ram_weights: none, all weights in flash", spare="none"),
+    NotBuilt("flash", "setting up the flash interface", "the board's reset settings, without this key"),
+    NotBuilt("input", "a network with several inputs", "one input: a mapping with shape", value="[]"),
+    NotBuilt("inputs", "a network with several inputs", "one input, under the key 'input'"),
+)
+
+
+@dataclass(frozen=True)
+class Section(Kind):
+    """A mapping with known keys. Reads as a dict of the values that are there and right."""
+
+    keys: tuple[Key, ...]
+    expects: str = "a mapping"
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        if value.kind != "map":
+            return self.wrong(value, reader)
+        known = {key.name: key for key in self.keys}
+        out: dict[str, Any] = {}
+        for name, item in value.entries.items():
+            if name not in known:
+                self._unknown(name, item, reader)
+            elif (row := _row(item)) is not None:
+                reader.errors.append(_refusal(row, item))
+            else:
+                result = known[name].kind.read(item, reader)
+                if result is not BAD:
+                    out[name] = result
+        for key in self.keys:
+            if key.required and key.name not in value.entries:
+                self._missing(key, value, reader)
+        return out
+
+    def _unknown(self, name: str, item: Value, reader: Reader) -> None:
+        near = nearest(name, [key.name for key in self.keys])
+        homes = [path for path in known_keys() if path.rpartition(".")[2] == name and path != item.key]
+        if homes:
+            next_step = f"{name!r} belongs at {homes[0]}"
+        elif near:
+            next_step = f"did you mean {near!r}?"
+        else:
+            next_step = f"known keys here: {', '.join(key.name for key in self.keys)}"
+        reader.errors.append(SpecError(f"unknown key {item.key}", where=item.where, next_step=next_step))
+
+    def _missing(self, key: Key, value: Value, reader: Reader) -> None:
+        path = ".".join([*map(str, value.path), key.name])
+        what = f"the key {path} is missing"
+        reader.errors.append(SpecError(what, where=value.where, why=key.meaning, next_step=f"add {key.name}: ..."))
+
+    def schema(self) -> dict[str, Any]:
+        raise AssertionError("uc_nn_pio.spec.schema walks sections itself, because it needs the way to each key")
+
+
+def _row(item: Value) -> NotBuilt | None:
+    return next((row for row in NOT_BUILT if row.key == item.key and row.refuses(item)), None)
+
+
+def _refusal(row: NotBuilt, item: Value) -> NotBuiltError:
+    shown = f"{item.key}: {item.text}" if row.value not in (None, "[]") or row.spare else item.key
+    return NotBuiltError(
+        f"{shown}: {row.feature} is not built yet", where=item.where, next_step=f"what works now: {row.now}"
+    )
+
+
+_STAGE = Key(
+    "stage",
+    Choice(("camera", "network")),
+    "camera: bytes as the sensor gives them; network: bytes past invert and threshold",
+    required=True,
+)
+_SAMPLES = Key("samples", Whole(1), "how many of the file's samples to use, from its beginning; all by default")
+_DATA = Key("file", File(), "an .npz file with the arrays 'images' and 'labels'", required=True)
+
+MODEL = Section(
+    (
+        Key("python", PythonClass(), "the network: file.py:Name, a class or function of your own Python file; it runs"),
+        Key("arguments", Arguments(), "keyword arguments for the class or function that python names"),
+        Key("layers", Layers(), "the network: a list of classes of torch.nn with their arguments"),
+        Key("export", File(), "the network: a .pt2 file of torch.export, weights included"),
+        Key("weights", File(), "a state_dict (.pt, .pth) or safetensors file, for python and layers"),
+    )
+)
+PREPROCESS = Section(
+    (
+        Key("invert", Switch(), "replace each byte p by 255 - p, first"),
+        Key("threshold", Whole(0, 255), "bytes below this become 0, after invert"),
+        Key("scale", Number(above=0, most=1e9, limits="above 0"), "multiplies each byte; 1 by default"),
+        Key("mean", ListOf(Number(-1e9, 1e9)), "subtracted after scale, one number a channel"),
+        Key("std", ListOf(Number(-1e9, 1e9)), "divided by at last, one number a channel, not 0"),
+    )
+)
+INPUT = Section(
+    (
+        Key("shape", Shape(), "[C, H, W], or [N] for a vector, without the batch axis", required=True),
+        Key("source", Choice(("arducam_ov2640",)), "the camera that delivers the pixels"),
+        Key("preprocess", PREPROCESS, "what happens to a byte before it is the network's input"),
+    )
+)
+OUTPUT = Section((Key("labels", Labels(), "a text for each element of the output"),))
+CALIBRATION = Section((_DATA, _STAGE, _SAMPLES))
+MEMORY = Section(
+    (
+        Key("schedule", Choice(("auto", "pingpong")), "how activations share RAM; auto by default"),
+        Key("ram_budget", Size(), "bytes that the network may use: 6144 or 6K; by default what the board leaves"),
+        Key("firmware_reserve", Size(0), "bytes of RAM kept for the rest of the firmware where no budget is given; 4K"),
+        Key("ram_weights", Choice(("none",)), "which weights to copy into RAM; none by default"),
+    )
+)
+VALIDATE = Section(
+    (
+        _DATA,
+        _STAGE,
+        _SAMPLES,
+        Key("min_accuracy", Number(0, 1, limits="from 0 to 1"), "the least share of right answers that passes"),
+    )
+)
+ROOT = Section(
+    (
+        Key("spec", Version(), "the version of this format: 1", required=True),
+        Key("name", Name(), "the model's name: a C identifier, begins every name in the C", required=True),
+        Key("model", MODEL, "where the network and its weights come from", required=True),
+        Key("input", INPUT, "shape and origin of the network's input", required=True),
+        Key("inputs", Anything(), "several inputs"),
+        Key("output", OUTPUT, "what the network's output means"),
+        Key("precision", Choice(("float32",)), "the arithmetic of the C; float32 by default"),
+        Key("calibration", CALIBRATION, "data that set the ranges of int8"),
+        Key("memory", MEMORY, "how to use the board's RAM"),
+        Key("flash", Anything(), "how to read the flash"),
+        Key("validate", VALIDATE, "data to check the network with"),
+    )
+)
+
+
+def walk(section: Section = ROOT, above: str = "") -> Iterator[tuple[str, Key]]:
+    """Every key with its dotted path, in the order of the table."""
+    for key in section.keys:
+        path = f"{above}{key.name}"
+        yield path, key
+        if isinstance(key.kind, Section):
+            yield from walk(key.kind, f"{path}.")
+
+
+def known_keys() -> tuple[str, ...]:
+    """Dotted paths of all keys: ``input.preprocess.scale``."""
+    return tuple(path for path, _ in walk())

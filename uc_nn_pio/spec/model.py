@@ -1,0 +1,139 @@
+"""What a model spec says, once it is read and checked: frozen values that the later stages take.
+
+Paths are ready to open: those of the file are relative to the spec's own folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from uc_nn_pio.errors import Location
+
+
+@dataclass(frozen=True)
+class PythonEntry:
+    """A class, or a function without needed arguments but ``arguments``, in the user's own Python file.
+
+    Calling it gives the network. Importing ``file`` runs the user's code.
+    """
+
+    file: Path
+    attribute: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One entry of ``layers:``: a class of ``torch.nn`` and its keyword arguments, in torch's names.
+
+    ``in_channels``, ``in_features`` and ``num_features`` may be missing. Pairs and sizes are tuples. ``name`` is the
+    prefix in the state_dict; ``None`` means the entry's position, counted from 0, as in ``nn.Sequential``.
+    """
+
+    type: str
+    arguments: Mapping[str, object]
+    name: str | None
+    location: Location
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where the network comes from: exactly one of ``python``, ``layers`` and ``export`` is not None.
+
+    ``weights`` (a state_dict or safetensors file) goes with the first two, and is None with ``export``.
+    """
+
+    python: PythonEntry | None = None
+    layers: tuple[LayerSpec, ...] | None = None
+    export: Path | None = None
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From a raw byte to the network's input; :mod:`uc_nn_pio.preprocess` computes it.
+
+    ``threshold`` is None or 0..255; ``mean`` and ``std`` hold one number a channel, or are None.
+    """
+
+    invert: bool = False
+    threshold: int | None = None
+    scale: Fraction = Fraction(1)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The network's input. ``shape`` is (C, H, W), or (N,) for a vector, without the batch axis."""
+
+    shape: tuple[int, ...]
+    source: str | None = None
+    preprocess: Preprocess = Preprocess()
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The network's output. ``labels`` names its elements; texts as the user wrote them, to be escaped when written."""
+
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """How to use the board's RAM. Sizes in bytes; None leaves the figure to the board's data."""
+
+    schedule: str = "auto"
+    ram_budget: int | None = None
+    firmware_reserve: int | None = None
+
+
+@dataclass(frozen=True)
+class ValidateSpec:
+    """Data to check the network with. ``stage`` is ``camera`` or ``network``; ``samples`` None means all."""
+
+    file: Path
+    stage: str
+    samples: int | None = None
+    min_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: the whole spec file. ``text_sha256`` is over its text with line ends as LF and no byte order mark."""
+
+    path: Path
+    name: str
+    model: ModelSource
+    input: InputSpec
+    output: OutputSpec = OutputSpec()
+    precision: str = "float32"
+    memory: MemorySpec = MemorySpec()
+    validate: ValidateSpec | None = None
+    text_sha256: str = ""
+    locations: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict, repr=False, compare=False)
+
+    def location(self, *keys: str | int) -> Location:
+        """Where a key stands, ``location("model", "weights")``, or a list's entry, ``location("model", "layers", 2)``.
+
+        For a key that the file does not have, the nearest key around it; at last the file alone.
+        """
+        while keys:
+            if keys in self.locations:
+                return self.locations[keys]
+            keys = keys[:-1]
+        return Location(self.path)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the spec names, in the order of the keys; the spec itself is not among them."""
+        named = [
+            self.model.python and self.model.python.file,
+            self.model.export,
+            self.model.weights,
+            self.validate and self.validate.file,
+        ]
+        return tuple(path for path in named if path is not None)
