@@ -16,6 +16,7 @@ import numpy as np
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ops import Op
+from uc_nn_pio.graph.shapes import as_map, check
 
 
 class DType(Enum):
@@ -55,9 +56,7 @@ class Tensor:
     def chw(self) -> tuple[int, int, int]:
         """The shape as a map. A vector of N counts as N channels of one pixel: the same bytes, so operators on maps
         may read or write it."""
-        if self.is_map:
-            return self.shape  # type: ignore[return-value]
-        return (self.elements, 1, 1)
+        return as_map(self.shape)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Graph:
     """A network: nodes in execution order. Checked on construction.
 
     Raises:
-        ModelError: a name is used before it is made, made twice, or missing.
+        ModelError: a name is used before it is made, made twice, or missing; shapes do not fit the operator.
     """
 
     name: str
@@ -123,6 +122,10 @@ class Graph:
         for name in (*self.outputs, *made):
             if name not in made or name not in self.tensors:
                 raise ModelError(f"tensor {name!r} is not in the graph", where=self.name)
+        for node in self.nodes:
+            shapes = {role: self.constants[name].shape for role, name in node.constants.items()}
+            given, result = self.tensors[node.inputs[0]].shape, self.tensors[node.output].shape
+            check(node.op, given, result, shapes, where=str(node.source))
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]

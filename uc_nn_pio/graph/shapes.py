@@ -1,0 +1,186 @@
+"""Output shapes of operators, and the check that a graph's tensors and constants have them.
+
+Shapes have no batch axis. Sizes of windows are torch's: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from uc_nn_pio.errors import ModelError
+from uc_nn_pio.graph.layout import same_memory
+from uc_nn_pio.graph.ops import (
+    Activation,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Identity,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    Op,
+    Permute,
+    Reshape,
+    Softmax,
+)
+
+Shape = tuple[int, ...]
+Constants = Mapping[str, Shape]
+
+
+def as_map(shape: Shape) -> tuple[int, int, int]:
+    """The shape as (C, H, W): a vector of N counts as N channels of one pixel."""
+    return shape if len(shape) == 3 else (math.prod(shape), 1, 1)  # type: ignore[return-value]
+
+
+def window_count(
+    size: int, kernel: int, stride: int, before: int = 0, after: int = 0, dilation: int = 1, ceil_mode: bool = False
+) -> int:
+    """Windows along an axis of ``size`` pixels with ``before`` and ``after`` pixels of padding; 0 or less if none fits.
+
+    With ``ceil_mode`` a last window may reach past the padding, but must start on the map or the padding before it.
+    """
+    room = size + before + after - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + before else count
+
+
+def convolved(op: Conv2d, shape: Shape, out_channels: int) -> tuple[int, int, int]:
+    """Shape of the convolution itself, in front of a fused pool."""
+    _, height, width = as_map(shape)
+    pad = op.padding
+    rows = window_count(height, op.kernel[0], op.stride[0], pad.top, pad.bottom, op.dilation[0])
+    columns = window_count(width, op.kernel[1], op.stride[1], pad.left, pad.right, op.dilation[1])
+    return out_channels, rows, columns
+
+
+def pooled(op: MaxPool2d | AvgPool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int, int]:
+    """Shape of a pool's output."""
+    channels, height, width = as_map(shape)
+    pad = op.padding
+    down, across = getattr(op, "dilation", (1, 1))
+    rows = window_count(height, op.kernel[0], op.stride[0], pad.top, pad.bottom, down, ceil_mode)
+    columns = window_count(width, op.kernel[1], op.stride[1], pad.left, pad.right, across, ceil_mode)
+    return channels, rows, columns
+
+
+def check(op: Op, given: Shape, result: Shape, constants: Constants, where: str) -> None:
+    """Compare a node's output and constants with what its operator makes of its input.
+
+    Args:
+        given: shape of the input tensor.
+        result: shape of the output tensor.
+        constants: shapes by role.
+        where: the layer, for the message.
+
+    Raises:
+        ModelError: they do not fit each other.
+    """
+    rule = RULES.get(type(op))
+    fault = rule(op, given, result, constants) if rule else None
+    if fault:
+        raise ModelError(f"{op.title} from {given} to {result}: {fault}", where=where)
+
+
+# Each rule says what is wrong, or None.
+
+
+def _elementwise(op: Op, given: Shape, result: Shape, constants: Constants) -> str | None:
+    return None if given == result else "the shape changes"
+
+
+def _softmax(op: Softmax | LogSoftmax, given: Shape, result: Shape, constants: Constants) -> str | None:
+    if math.prod(given) != math.prod(result) or as_map(given) != as_map(result):
+        return "the shape changes"
+    return None if -len(given) <= op.axis < len(given) else f"there is no axis {op.axis}"
+
+
+def _batch_norm(op: BatchNorm, given: Shape, result: Shape, constants: Constants) -> str | None:
+    wrong = [role for role, shape in constants.items() if shape != given[:1]]
+    if wrong:
+        return f"{wrong[0]} has shape {constants[wrong[0]]}, {given[0]} channels are needed"
+    missing = {"mean", "var"} - set(constants)
+    return f"{sorted(missing)[0]} is missing" if missing else _elementwise(op, given, result, constants)
+
+
+def _reshape(op: Reshape, given: Shape, result: Shape, constants: Constants) -> str | None:
+    return None if math.prod(given) == math.prod(result) else "the number of elements changes"
+
+
+def _permute(op: Permute, given: Shape, result: Shape, constants: Constants) -> str | None:
+    ranks = {"hwc_to_chw": (True, False), "chw_to_hwc": (False, True)}
+    if op.order == "same":
+        return None if same_memory(given, result) else "the order in memory changes"
+    if op.order not in ranks or (len(given) == 3, len(result) == 3) != ranks[op.order]:
+        return f"order {op.order!r} does not fit"
+    return _reshape(op, given, result, constants)  # type: ignore[arg-type]
+
+
+def _linear(op: Linear, given: Shape, result: Shape, constants: Constants) -> str | None:
+    return _constants(constants, (math.prod(result), math.prod(given)))
+
+
+def _constants(constants: Constants, weight: Shape) -> str | None:
+    """Weight as given; a bias, where there is one, of the weight's first axis."""
+    if constants.get("weight") != weight:
+        return f"the weight has shape {constants.get('weight')}, {weight} is needed"
+    if constants.get("bias", weight[:1]) != weight[:1]:
+        return f"the bias has shape {constants['bias']}, {weight[:1]} is needed"
+    return None
+
+
+def _conv(op: Conv2d, given: Shape, result: Shape, constants: Constants) -> str | None:
+    channels, out = as_map(given)[0], op.conv_shape[0]
+    if op.groups < 1 or channels % op.groups or out % op.groups:
+        return f"{op.groups} groups do not divide {channels} and {out} channels"
+    shape = convolved(op, given, out)
+    if min(shape) < 1:
+        return "the kernel is larger than the map"
+    if shape != op.conv_shape:
+        return f"conv_shape is {op.conv_shape}, the convolution makes {shape}"
+    fault = _constants(constants, (out, channels // op.groups, *op.kernel))
+    if fault or op.pool is None:
+        return fault or (None if shape == as_map(result) else f"the convolution makes {shape}")
+    return _pool(op.pool, shape, result, {})
+
+
+def _pool(op: MaxPool2d | AvgPool2d, given: Shape, result: Shape, constants: Constants) -> str | None:
+    options = [pooled(op, given, ceil_mode) for ceil_mode in (False, True)]
+    if as_map(result) not in options:
+        return f"the pool makes {options[0]}"
+    if min(as_map(result)) < 1:
+        return "the window is larger than the map"
+    dilation = getattr(op, "dilation", (1, 1))
+    for axis, before in enumerate((op.padding.top, op.padding.left)):
+        size = as_map(given)[1 + axis]
+        for i in range(as_map(result)[1 + axis]):
+            first = i * op.stride[axis] - before
+            taps = range(first, first + op.kernel[axis] * dilation[axis], dilation[axis])
+            if not any(0 <= tap < size for tap in taps):
+                return "a window lies on padding alone"
+    return None
+
+
+def _adaptive(op: AdaptiveAvgPool2d, given: Shape, result: Shape, constants: Constants) -> str | None:
+    return None if as_map(given)[0] == as_map(result)[0] else "the number of channels changes"
+
+
+RULES: Mapping[type[Op], Callable[..., str | None]] = {
+    Activation: _elementwise,
+    AdaptiveAvgPool2d: _adaptive,
+    AvgPool2d: _pool,
+    BatchNorm: _batch_norm,
+    Conv2d: _conv,
+    Identity: _elementwise,
+    Linear: _linear,
+    LogSoftmax: _softmax,
+    MaxPool2d: _pool,
+    Permute: _permute,
+    Reshape: _reshape,
+    Softmax: _softmax,
+}
+"""One rule an operator; an operator without one is not checked."""
