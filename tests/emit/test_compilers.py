@@ -1,0 +1,109 @@
+"""The generated C under every compiler and flag that it promises to be clean with."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from tests.networks import design_of
+from uc_nn_pio.emit.render import render
+from uc_nn_pio.spec import InputSpec, OutputSpec, Preprocess
+
+WARNINGS = "-Wall -Wextra -Wconversion -Wpedantic -Werror -std=c99 -ffp-contract=off".split()
+RISCV = "-march=rv32imac -mabi=ilp32 -mcmodel=medany -ffreestanding".split()
+
+# every kernel and every path of each: interior and border, groups, dilation, clipped windows, all activations
+NETWORKS = {
+    "chain": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU6(),
+        nn.MaxPool2d(2, padding=1),
+        nn.Conv2d(4, 8, (2, 3), groups=2, dilation=(1, 2)),
+        nn.LeakyReLU(-0.5),
+        nn.AvgPool2d(2, stride=1, padding=1, ceil_mode=True),
+        nn.MaxPool2d(3, stride=1, padding=1),
+        nn.AdaptiveAvgPool2d((3, 2)),
+        nn.Flatten(),
+        nn.LazyLinear(6),
+        nn.Sigmoid(),
+        nn.LazyLinear(5),
+        nn.Tanh(),
+        nn.LogSoftmax(dim=1),
+    ),
+    "maps": lambda: nn.Sequential(nn.Conv2d(3, 2, 1), nn.Sigmoid(), nn.Softmax(dim=1), nn.Flatten()),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generated")
+    for name, make in NETWORKS.items():
+        how = Preprocess(invert=True, threshold=7, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+        spec = {"input": InputSpec((3, 11, 9), "arducam_ov2640", how), "output": OutputSpec(None)}
+        for file, text in render(design_of(make(), (3, 11, 9), name, **spec)).items():
+            (folder / file).write_text(text)
+    return folder
+
+
+def build(folder: Path, *command: str) -> str:
+    assert shutil.which(command[0]), f"{command[0]} is needed for this test"
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "riscv64-unknown-elf-gcc"])
+def test_clean_under(compiler: str, level: str, name: str, sources: Path) -> None:
+    target = RISCV if compiler.startswith("riscv") else ()
+    build(sources, compiler, *WARNINGS, *target, level, "-c", f"{name}.c", "-o", f"{name}.o")
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_the_headers_are_cpp11_together(compiler: str, sources: Path) -> None:
+    (sources / "both.cpp").write_text(
+        '#include "chain.h"\n#include "maps.h"\n'
+        "int use(chain_context *a, maps_context *b) { chain_run(a); maps_run(b); return chain_argmax(a); }\n"
+    )
+    build(sources, compiler, "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "both.cpp", "-o", "both.o")
+
+
+def test_nothing_is_writable_and_nothing_comes_from_a_libc(sources: Path) -> None:
+    build(sources, "riscv64-unknown-elf-gcc", *RISCV, "-O2", "-c", "chain.c", "-o", "chain.rv.o")
+    sizes = build(sources, "riscv64-unknown-elf-size", "-A", "chain.rv.o")
+    for line in sizes.splitlines():
+        if match := re.match(r"\.(s?data|s?bss)\S*\s+(\d+)", line):
+            assert match[2] == "0", line
+    undefined = build(sources, "riscv64-unknown-elf-nm", "-u", "chain.rv.o").split()
+    names = {name for name in undefined if name != "U"}
+    # what remains are libgcc's soft-float routines, two underscores each
+    assert names and all(name.startswith("__") for name in names), names
+
+
+def test_two_models_link_into_one_program(sources: Path) -> None:
+    (sources / "main.c").write_text(
+        '#include "chain.h"\n#include "maps.h"\nstatic chain_context a;\nstatic maps_context b;\n'
+        "int main(void) { chain_run(&a); maps_run(&b); return 0; }\n"
+    )
+    build(sources, "gcc", *WARNINGS, "main.c", "chain.c", "maps.c", "-o", "program")
+    subprocess.run([sources / "program"], check=True)
+
+
+def test_no_malloc_no_stdio_no_alignas(sources: Path) -> None:
+    text = "".join((sources / f"{name}.{kind}").read_text() for name in NETWORKS for kind in "hc")
+    assert not re.search(r"malloc|stdio|printf|_Static_assert|_Alignas|__attribute__|restrict|goto", text)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_asserts_stop_a_context_of_another_size(name: str, sources: Path, tmp_path: Path) -> None:
+    for kind in "hc":
+        text = (sources / f"{name}.{kind}").read_text()
+        (tmp_path / f"{name}.{kind}").write_text(re.sub(r"float memory\[(\d+)\]", "float memory[3]", text))
+    done = subprocess.run(["gcc", "-c", f"{name}.c"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and f"{name}_assert_context" in done.stderr
