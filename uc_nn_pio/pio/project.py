@@ -1,0 +1,232 @@
+"""Renders a PlatformIO project from ``firmware_template/``: what ``uc-nn new`` does.
+
+The examples with a camera are rendered by the same templates (:func:`example_files`), and take the drivers from
+``firmware_template/lib`` where a project of the user's gets its own copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from uc_nn_pio.boards import Board, board_ids, load_board
+from uc_nn_pio.errors import BoardError, SpecError, UcNnError
+from uc_nn_pio.escape import c_comment, visible
+from uc_nn_pio.resources import resources
+from uc_nn_pio.spec import ModelSpec, load_spec
+
+DEFAULT_EXAMPLE = "lenet5_camera"
+CAMERA_PIXELS = 64
+"""Width and height of the camera's picture (ov2640.h)."""
+
+CAMERA_SOURCE = "arducam_ov2640"
+SCENE = "data/digits.npz"
+"""Where in a models folder the pictures for the virtual camera lie, if there are any."""
+
+_CHIP_FAMILY = "fe310"
+_EXTRA_SCRIPT = Path(__file__).with_name("extra_script.py")
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@dataclass(frozen=True)
+class _Env:
+    """An environment of platformio.ini."""
+
+    name: str
+    board: Board
+
+    @property
+    def what(self) -> str:
+        return self.board.name
+
+
+def render_project(
+    dest: Path, *, name: str, board: str, example: str | None = None, spec: Path | None = None
+) -> list[Path]:
+    """Write a complete project into ``dest``, and return the files written.
+
+    Args:
+        dest: a folder that is empty or does not exist yet.
+        name: the project's name, for its README and comments.
+        board: id of the board of the default environment; the others get environments as well.
+        example: an example whose ``models`` folder is copied; ``lenet5_camera`` if neither this nor ``spec`` is given.
+        spec: a model spec of the user's; it is copied with the files it names and the Python files beside it.
+
+    Raises:
+        UcNnError: the destination holds something or cannot be written to, the example is not known, or the model
+            cannot be fed by the camera.
+        BoardError: the board is not known, or the drivers do not fit its chip.
+        SpecError: the spec is wrong.
+    """
+    dest = Path(dest)
+    if example is not None and spec is not None:
+        raise UcNnError("an example and a spec were given", next_step="give one of them: --example or --spec")
+    models = _example_models(example or DEFAULT_EXAMPLE) if spec is None else Path(spec).parent
+    spec_path = _only_spec(models) if spec is None else Path(spec)
+    loaded = load_spec(spec_path)
+    copied = _files_of_spec(loaded) if spec is not None else None
+    texts = _texts(
+        name=name, board=load_board(board), spec=loaded, shared_drivers=False, scene=_has_scene(models, copied)
+    )
+    _refuse_occupied(dest)
+    try:
+        dest.mkdir(parents=True, exist_ok=True)
+        for relative, text in texts.items():
+            _write(dest / relative, text)
+        shutil.copytree(resources("firmware_template") / "lib", dest / "lib", ignore=_NOT_COPIED)
+        if copied is None:
+            shutil.copytree(models, dest / "models", ignore=_NOT_COPIED)
+        else:
+            for relative in copied:
+                (dest / "models" / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(models / relative, dest / "models" / relative)
+    except OSError as error:
+        raise UcNnError(
+            f"cannot write {error.filename or dest}: {error.strerror}",
+            next_step="free space, or choose a folder that you may write to",
+        ) from error
+    return sorted(path for path in dest.rglob("*") if path.is_file())
+
+
+def example_files(example: str) -> dict[str, str]:
+    """Return the files of an example that the templates make (relative name -> text): all but its models."""
+    spec = load_spec(_only_spec(_example_models(example)))
+    scene = _has_scene(_example_models(example), None)
+    return _texts(name=example, board=load_board("hifive1_virtual"), spec=spec, shared_drivers=True, scene=scene)
+
+
+def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, scene: bool) -> dict[str, str]:
+    _check_camera_model(spec)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources("firmware_template")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    envs = _environments(board)
+    variables = {
+        "name": c_comment(visible(name)),
+        "model": spec.name,
+        "MODEL": spec.name.upper(),
+        "labels": spec.output.labels is not None,
+        "spec": spec.path.name,
+        "scene": f"models/{SCENE}" if scene else None,
+        "envs": envs,
+        "default_env": next(env.name for env in envs if env.board.id == board.id),
+        "lib_extra_dirs": "../../firmware_template/lib" if shared_drivers else None,
+    }
+    templates = {
+        "platformio.ini": "platformio.ini.j2",
+        "README.md": "README.md.j2",
+        ".gitignore": "gitignore.j2",
+        "src/main.c": "src/main.c.j2",
+    }
+    texts = {target: environment.get_template(source).render(variables) for target, source in templates.items()}
+    if _EXTRA_SCRIPT.is_file():
+        texts["uc_nn.py"] = _EXTRA_SCRIPT.read_text(encoding="utf-8")
+    return texts
+
+
+def _environments(default: Board) -> list[_Env]:
+    """The virtual board first, then every real board that the drivers fit."""
+    if not default.chip.startswith(_CHIP_FAMILY):
+        raise BoardError(
+            f"the firmware template has no drivers for {default.name}",
+            why=f"its drivers are for the {_CHIP_FAMILY.upper()}; this chip is {default.chip}",
+            next_step="use `uc-nn convert`, and call the generated C from a firmware of yours",
+        )
+    boards = [load_board(board_id) for board_id in board_ids()]
+    fitting = [board for board in boards if board.chip.startswith(_CHIP_FAMILY)]
+    envs = [_Env("virtual" if board.id == "hifive1_virtual" else board.id, board) for board in fitting]
+    return sorted(envs, key=lambda env: (not env.board.virtual, env.name))
+
+
+def _check_camera_model(spec: ModelSpec) -> None:
+    """The camera gives 64 x 64 gray bytes by rows: the network must take every n-th of them."""
+    if spec.input.source != CAMERA_SOURCE:
+        raise SpecError(
+            f"the model {spec.name!r} has no camera input",
+            where=spec.location("input", "source"),
+            why="the firmware template pushes rows of the camera into the network",
+            next_step=f"add `source: {CAMERA_SOURCE}` under `input:`",
+        )
+    shape = spec.input.shape
+    fits = len(shape) == 3 and shape[0] == 1 and all(CAMERA_PIXELS % size == 0 for size in shape[1:])
+    if not fits:
+        raise SpecError(
+            f"the camera cannot fill an input of {' x '.join(map(str, shape))}",
+            where=spec.location("input", "shape"),
+            why=f"it gives one channel of {CAMERA_PIXELS} x {CAMERA_PIXELS} pixels, of which every n-th is taken",
+            next_step="use [1, H, W] with H and W among 1, 2, 4, 8, 16, 32, 64",
+        )
+    drivers = sorted(path.name for path in (resources("firmware_template") / "lib").iterdir() if path.is_dir())
+    if spec.name in drivers:
+        raise SpecError(
+            f"a model cannot be named {spec.name!r} in this firmware",
+            where=spec.location("name"),
+            why=f"a driver has a header {spec.name}.h",
+            next_step=f"choose another name; taken are {', '.join(drivers)}",
+        )
+
+
+def _example_models(example: str) -> Path:
+    examples = resources("examples")
+    models = examples / example / "models"
+    if Path(example).name != example or not models.is_dir():
+        known = sorted(path.parent.name for path in examples.glob("*/models"))
+        raise UcNnError(f"there is no example {example!r}", where="--example", why=f"there are: {', '.join(known)}")
+    return models
+
+
+def _only_spec(models: Path) -> Path:
+    specs = sorted(models.glob("*.yaml"))
+    if len(specs) != 1:
+        raise UcNnError(
+            f"the example's models folder holds {len(specs)} model specs", where=str(models), why="one is needed"
+        )
+    return specs[0]
+
+
+def _files_of_spec(spec: ModelSpec) -> list[Path]:
+    """What a spec needs, relative to its folder: itself, the files it names, Python files that these may import."""
+    folder = spec.path.parent.resolve()
+    wanted = [spec.path, *spec.files, *sorted(folder.glob("*.py"))]
+    if (folder / SCENE).is_file():
+        wanted.append(folder / SCENE)
+    relative: dict[Path, None] = {}
+    for path in wanted:
+        try:
+            relative[path.resolve().relative_to(folder)] = None
+        except ValueError as error:
+            raise SpecError(
+                f"the spec names a file outside its folder: {path}",
+                where=str(spec.path),
+                why="a project holds all that its model needs",
+                next_step="copy the file beside the spec",
+            ) from error
+    return list(relative)
+
+
+def _has_scene(models: Path, copied: list[Path] | None) -> bool:
+    return (models / SCENE).is_file() if copied is None else Path(SCENE) in copied
+
+
+def _refuse_occupied(dest: Path) -> None:
+    if dest.exists() and not dest.is_dir():
+        raise UcNnError(f"{dest} is a file", why="a project is a folder", next_step="choose another name")
+    if dest.is_dir() and any(dest.iterdir()):
+        raise UcNnError(
+            f"the folder {dest} is not empty",
+            why="nothing of yours is ever overwritten",
+            next_step="choose another folder, or empty this one",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8"))
