@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from uc_nn_pio.escape import terminal
+
 
 @dataclass(frozen=True)
 class Location:
@@ -60,7 +62,8 @@ class UcNnError(Exception):
             lines.append(f"  why:  {self.why}")
         if self.next_step:
             lines.append(f"  next: {self.next_step}")
-        return "\n".join(lines)
+        # Names from the user's files stand in here: they must not reach the terminal as commands.
+        return terminal("\n".join(lines), keep_layout=True)
 
 
 class SpecError(UcNnError):
@@ -101,7 +104,7 @@ class VirtualBoardError(UcNnError):
     exit_code = 3
 
 
-class ErrorGroup(UcNnError):
+class ErrorGroup(UcNnError):  # noqa: N818 - it holds errors, and is caught as one
     """Several errors found in one go, so that a user mends them all at once."""
 
     def __init__(self, errors: list[UcNnError]) -> None:

@@ -3,8 +3,8 @@
 A pixel p (0..255) becomes ``v = (scale * threshold(invert(p)) - mean) / std``: invert gives ``255 - p``; then what is
 below the threshold becomes 0; ``mean`` and ``std`` are the channel's. **The truth is a table**: v of each of the 256
 bytes, computed in exact fractions (``mean`` and ``std`` are the doubles nearest to the spec's numbers) and rounded
-once, to the nearest float32, ties to even. So there is no order of float operations to agree on: C reads the same table, or
-uses :func:`quotient` where one correctly rounded division gives the same bits.
+once, to the nearest float32, ties to even. So there is no order of float operations to agree on: C reads the same
+table, or uses :func:`quotient` where one correctly rounded division gives the same bits.
 
 Data of stage ``network`` are past invert and threshold; scale, mean and std alone apply to them.
 """

@@ -12,18 +12,17 @@ from typing import Any
 
 from uc_nn_pio.errors import NotBuiltError, SpecError
 from uc_nn_pio.spec.document import Value
+from uc_nn_pio.spec.files import File, PythonClass
 from uc_nn_pio.spec.kinds import (
     BAD,
     Anything,
     Arguments,
     Choice,
-    File,
     Kind,
     Labels,
     ListOf,
     Name,
     Number,
-    PythonClass,
     Reader,
     Shape,
     Size,

@@ -13,8 +13,7 @@ from typing import Any
 
 from uc_nn_pio.errors import SpecError, UcNnError
 from uc_nn_pio.spec import names
-from uc_nn_pio.spec.document import Value, nearest_file
-from uc_nn_pio.spec.model import PythonEntry
+from uc_nn_pio.spec.document import Value
 
 BAD: Any = object()
 """What a kind returns for a wrong value, after it noted the mistake."""
@@ -189,10 +188,10 @@ class Number(Kind):
         return "a number such as 0.5, 1e-3 or 1/255" + (f", {self.limits}" if self.limits else "")
 
     def read(self, value: Value, reader: Reader) -> Any:
-        plain = value.text.strip() if value.kind in ("text", "whole", "real") else ""
-        if not re.fullmatch(rf"{_DECIMAL}(/{_DECIMAL})?", plain):
+        plain = value.text if value.kind in ("text", "whole", "real") else ""
+        if not re.fullmatch(rf"{_DECIMAL}( ?/ ?{_DECIMAL})?", plain):
             return self.wrong(value, reader)
-        over, _, under = plain.partition("/")
+        over, _, under = plain.replace(" ", "").partition("/")
         divisor = Fraction(under or 1)
         if divisor == 0:
             return reader.bad(value, f"{value.key} divides by 0")
@@ -207,7 +206,7 @@ class Number(Kind):
     def schema(self) -> dict[str, Any]:
         limits = {"minimum": self.least, "maximum": self.most, "exclusiveMinimum": self.above}
         number = {"type": "number", **{name: limit for name, limit in limits.items() if limit is not None}}
-        return {"anyOf": [number, {"type": "string", "pattern": f"^{_DECIMAL}(/{_DECIMAL})?$"}]}
+        return {"anyOf": [number, {"type": "string", "pattern": f"^{_DECIMAL}( ?/ ?{_DECIMAL})?$"}]}
 
 
 @dataclass(frozen=True)
@@ -236,66 +235,6 @@ class Size(Kind):
                 {"type": "string", "pattern": f"^{number}[KM]?$"},
             ]
         }
-
-
-def existing_file(value: Value, text: str, reader: Reader) -> Any:
-    """The path of a file that the spec names, or BAD: it must be there, be a plain file, and hold something."""
-    try:
-        path = reader.folder / text
-        if path.is_dir():
-            return reader.bad(value, f"{value.key}: {text!r} is a folder, not a file")
-        if not path.is_file():
-            return reader.bad(
-                value,
-                f"{value.key}: there is no file {text!r}",
-                "paths are relative to the folder of the spec",
-                nearest_file(path) or f"put the file at {str(path)!r}, or correct the path",
-            )
-        if path.stat().st_size == 0:
-            return reader.bad(value, f"{value.key}: the file {text!r} is empty", next_step="write it again")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return reader.bad(value, f"{value.key}: the file {text!r} cannot be read: {reason}")
-    return path
-
-
-@dataclass(frozen=True)
-class File(Kind):
-    """A file that exists, relative to the spec's folder."""
-
-    expects: str = "the path of a file"
-
-    def read(self, value: Value, reader: Reader) -> Any:
-        if value.kind != "text" or not value.text:
-            return self.wrong(value, reader)
-        return existing_file(value, value.text, reader)
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1}
-
-
-@dataclass(frozen=True)
-class PythonClass(Kind):
-    """``file.py:Name``."""
-
-    expects: str = "a Python file and a name in it: file.py:Name"
-
-    def read(self, value: Value, reader: Reader) -> Any:
-        file, colon, attribute = value.text.rpartition(":")
-        if value.kind != "text" or not colon or not file.endswith(".py") or file == ".py":
-            hint = (
-                f"write {value.text}:Name, with the class that is the network" if value.text.endswith(".py") else None
-            )
-            return self.wrong(value, reader, hint)
-        if not attribute.isidentifier() or keyword.iskeyword(attribute):
-            return reader.bad(
-                value, f"{value.key}: {attribute!r} is no Python name", "behind ':' stands a class or function"
-            )
-        path = existing_file(value, file, reader)
-        return path if path is BAD else PythonEntry(path, attribute)
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": r"^.+\.py:[^:]+$"}
 
 
 @dataclass(frozen=True)
