@@ -22,13 +22,20 @@ def actions(env, board, platform):
     """The actions behind ``-t upload``, chosen by ``upload_protocol``."""
     protocol = env.subst("$UPLOAD_PROTOCOL") or board.get("upload.protocol", "")
     if protocol == "virtual":
-        return [env.VerboseAction(lambda target, source, env: start_virtual(env, board, platform, source[0]),
-                                  "Starting the virtual board with $SOURCE")]
+        return [
+            env.VerboseAction(
+                lambda target, source, env: start_virtual(env, board, platform, source[0]),
+                "Starting the virtual board with $SOURCE",
+            )
+        ]
     if protocol == "custom":
         return [env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE")]
     if board.get("upload.openocd", None):
-        return [env.VerboseAction(lambda target, source, env: run_openocd(env, board, platform, source[0]),
-                                  "Uploading $SOURCE")]
+        return [
+            env.VerboseAction(
+                lambda target, source, env: run_openocd(env, board, platform, source[0]), "Uploading $SOURCE"
+            )
+        ]
     return [env.VerboseAction(lambda target, source, env: refuse(board, protocol), "Uploading $SOURCE")]
 
 
@@ -222,8 +229,11 @@ def start_virtual(env, board, platform, elf):
         if os.path.exists(os.path.join(folder, name)):
             os.remove(os.path.join(folder, name))
     command = virtual_command(env, board, python, elf.get_abspath(), choose_port(previous), folder)
-    clean = {key: value for key, value in os.environ.items()
-             if key not in ("PYTHONHOME", "PYTHONPATH", "PYTHONEXEPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")}
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONHOME", "PYTHONPATH", "PYTHONEXEPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    }
     detach = {"start_new_session": True}
     if os.name == "nt":
         detach = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP

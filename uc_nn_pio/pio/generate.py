@@ -1,0 +1,182 @@
+"""The converter's side of a PlatformIO build: ``python -m uc_nn_pio.pio.generate REQUEST.json``.
+
+The extra script writes the request and starts this module in an interpreter that has torch. Every model is converted before
+any file is written, and the manifest is written last: a build that fails leaves what was there, and one that was cut short
+is done again.
+
+Exit codes: 0 done, 2 a mistake that the text on stderr explains.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uc_nn_pio
+from uc_nn_pio.boards import Board, Region, board_ids, load_board
+from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.errors import BoardError, ErrorGroup, SpecError, UcNnError
+from uc_nn_pio.escape import terminal
+from uc_nn_pio.files import write_files
+from uc_nn_pio.pio import extra_script
+from uc_nn_pio.pio.board_files import render_board_files
+from uc_nn_pio.resources import resources
+
+_COMPILED = (".c", ".S")
+
+
+def main(argv: list[str]) -> int:
+    """Read the request, convert, write; returns the exit code."""
+    request = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+    output = Path(request["output"])
+    try:
+        generate(request)
+    except UcNnError as error:
+        print(terminal(str(error), keep_newlines=True), file=sys.stderr)
+        if (output / "manifest.json").is_file():
+            print("note: the C files of the last good conversion are left as they were", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def generate(request: Mapping[str, Any]) -> list[Path]:
+    """Convert every model of ``request`` and write the files of the build.
+
+    Returns:
+        The files that make up the output, manifest included.
+
+    Raises:
+        UcNnError: a model, the board or an option is wrong; nothing was written.
+    """
+    if request["request"] != extra_script.MANIFEST_VERSION:
+        raise UcNnError(
+            "uc_nn.py of this project belongs to another version of uc_nn_pio",
+            next_step=f"copy {Path(extra_script.__file__)} over it",
+        )
+    project, output = Path(request["project"]), Path(request["output"])
+    board = find_board(request["board"])
+    conversions = _convert_all([project / model for model in request["models"]], board)
+    board_files = _board_files(request["board"], board, request["core_hz"])
+    files = dict(board_files)
+    for conversion in conversions:
+        files.update({f"{conversion.name}/{name}": text for name, text in conversion.files.items()})
+        files[f"{conversion.name}/report.json"] = json.dumps(conversion.report, indent=1) + "\n"
+    previous = extra_script.read_manifest(str(output)) or {"outputs": {}}
+    written = write_files(output, files)
+    _remove_old(output, previous["outputs"], files)
+    dependencies = [path for conversion in conversions for path in conversion.dependencies]
+    manifest = {
+        "manifest": extra_script.MANIFEST_VERSION,
+        "wanted": {key: request[key] for key in ("board", "models", "core_hz")},
+        "inputs": {
+            extra_script.portable(str(path), str(project)): extra_script.file_digest(path)
+            for path in sorted(dependencies)
+        },
+        "outputs": {name: extra_script.file_digest(output / name) for name in sorted(files)},
+        "converter": converter(),
+        "python": sys.executable,
+        "sources": sorted(name for name in files if name.endswith(_COMPILED)),
+        "include": [conversion.name for conversion in conversions],
+        "linker_script": "link.ld" if "link.ld" in board_files else None,
+    }
+    return written + write_files(output, {"manifest.json": json.dumps(manifest, indent=1) + "\n"})
+
+
+def converter() -> dict[str, Any]:
+    """Which converter this is: where its files lie, and one sum over them."""
+    roots = [Path(uc_nn_pio.__file__).parent, resources("boards"), resources("firmware_template") / "board"]
+    roots = [str(root) for root in roots]
+    return {"roots": roots, "digest": extra_script.converter_digest(roots)}
+
+
+def find_board(facts: Mapping[str, Any] | None) -> Board | None:
+    """The board of a build: from its manifest's own data, from ours by name, or what PlatformIO knows of any board.
+
+    ``None`` for a platform without boards (``native``).
+    """
+    if facts is None:
+        return None
+    manifest = facts["manifest"]
+    if "uc_nn" in manifest:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{facts['id']}.json"
+            path.write_text(json.dumps(manifest), encoding="utf-8")
+            return load_board(facts["id"], manifest=path)
+    if facts["id"] in board_ids():
+        return load_board(facts["id"])
+    upload, build = manifest.get("upload", {}), manifest.get("build", {})
+    print(
+        f"uc_nn: board {facts['id']} has no data of uc_nn_pio: RAM and flash are PlatformIO's, costs are not known "
+        "(docs/boards.md)"
+    )
+    return Board(
+        id=facts["id"],
+        name=manifest["name"],
+        chip=build.get("mcu", ""),
+        march=build.get("march", ""),
+        mabi=build.get("mabi", ""),
+        mcmodel=build.get("mcmodel", ""),
+        regions={
+            "ram": Region("ram", 0, int(upload.get("maximum_ram_size", 0)), "unknown"),
+            "flash": Region("flash", 0, int(upload.get("maximum_size", 0)), "unknown"),
+        },
+        details={},
+    )
+
+
+def _board_files(facts: Mapping[str, Any] | None, board: Board | None, core_hz: int | None) -> dict[str, str]:
+    if board is None or not board.details:
+        if core_hz is not None:
+            raise BoardError(
+                "custom_uc_nn_core_hz is set, but this board's clocks are not known",
+                where="platformio.ini",
+                next_step="remove the option, or use a board with data of uc_nn_pio (docs/boards.md)",
+            )
+        return {}
+    return dict(render_board_files(board, core_hz=core_hz) if core_hz else render_board_files(board))
+
+
+def _convert_all(specs: list[Path], board: Board | None) -> list[Conversion]:
+    """Convert every spec; all that is wrong is said at once."""
+    conversions: list[Conversion] = []
+    errors: list[UcNnError] = []
+    for spec in specs:
+        try:
+            conversions.append(convert(spec, board))
+        except UcNnError as error:
+            errors.append(error)
+    by_name: dict[str, Path] = {}
+    for conversion, spec in zip(conversions, specs, strict=False) if not errors else ():
+        # Header guards are in capitals, and some file systems do not tell capitals apart.
+        first = by_name.setdefault(conversion.name.casefold(), spec)
+        if first is not spec:
+            errors.append(
+                SpecError(
+                    f"two models are named {conversion.name!r}",
+                    where=str(spec),
+                    why=f"{first} has the name already, and it prefixes every function and file",
+                    next_step="change `name:` in one of them",
+                )
+            )
+    if errors:
+        raise errors[0] if len(errors) == 1 else ErrorGroup(errors)
+    return conversions
+
+
+def _remove_old(output: Path, previous: Mapping[str, str], files: Mapping[str, str]) -> None:
+    """Remove files of models that are no longer named. One that was edited since is not ours any more, and stays."""
+    for name, digest in previous.items():
+        path = output / name
+        if name in files or extra_script.file_digest(path) != digest:
+            continue
+        path.unlink()
+        if path.parent != output and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
