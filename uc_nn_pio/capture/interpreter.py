@@ -1,0 +1,87 @@
+"""Runs a :class:`Trace` with torch: how an exported program is executed here, operator by operator.
+
+Only operators that have a rule are ever called, so that a file cannot reach any other function of torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from uc_nn_pio.capture.passes import normalize
+from uc_nn_pio.capture.rules import RULES
+from uc_nn_pio.capture.trace import Argument, Call, Ref, Trace
+from uc_nn_pio.errors import Location, ModelError, UnsupportedError
+
+
+class TraceModule(torch.nn.Module):
+    """An exported program as a module: (N, ...) in, (N, ...) out, computed one by one as it was exported for one."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = normalize(trace)
+        for call in self.trace.calls:
+            if call.target not in RULES:
+                raise UnsupportedError(f"operator {call.operator} is not supported", where=call.module or call.operator)
+        self._values = {}
+        for name, constant in self.trace.constants.items():
+            array = constant.array.astype(np.float32) if constant.array.dtype.kind == "f" else constant.array
+            self._values[name] = torch.from_numpy(np.ascontiguousarray(array))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The network's output for each image."""
+        return torch.cat([self._run(image[None])[self.trace.output] for image in images])
+
+    def check_shapes(self, path: Path) -> None:
+        """Run once on zeros, and compare every shape with what the file says.
+
+        Raises:
+            ModelError: the file contradicts itself.
+        """
+        try:
+            with torch.no_grad():
+                made = self._run(torch.zeros(self.trace.shapes[self.trace.input]))
+            wrong = [name for name, value in made.items() if self.trace.shapes.get(name, ()) != tuple(value.shape)]
+            why = f"{wrong[0]} has shape {list(made[wrong[0]].shape)}" if wrong else ""
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            wrong, why = ["?"], str(error).strip().splitlines()[0]
+        if wrong:
+            raise ModelError(
+                f"{path.name} contradicts itself: its layers do not give the shapes that it states",
+                where=Location(path),
+                why=why,
+                next_step="export it again, unedited",
+            )
+
+    def _run(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        made = {self.trace.input: image}
+        for call in self.trace.calls:
+            result = _operator(call)(**{key: self._argument(value, made) for key, value in _kept(call)})
+            results = result if isinstance(result, tuple | list) else (result,)
+            made.update(zip(call.outputs, results, strict=False))
+        return made
+
+    def _argument(self, argument: Argument, made: dict[str, torch.Tensor]) -> Any:
+        if isinstance(argument, Ref):
+            return made[argument.name] if argument.name in made else self._values[argument.name]
+        if isinstance(argument, tuple):
+            return [self._argument(item, made) for item in argument]
+        return argument
+
+
+# Arguments that place or lay out a tensor; the values do not depend on them.
+_LAYOUT = ("memory_format", "device", "layout", "pin_memory", "non_blocking", "copy", "dtype")
+
+
+def _kept(call: Call) -> list[tuple[str, Argument]]:
+    return [(key, value) for key, value in call.arguments.items() if key not in _LAYOUT]
+
+
+def _operator(call: Call) -> Any:
+    if call.operator in ("to", "_to_copy", "type_as"):
+        return lambda **arguments: arguments["self"]
+    packet, _, overload = call.target.rpartition(".")
+    return getattr(getattr(torch.ops.aten, packet), overload)

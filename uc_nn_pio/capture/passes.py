@@ -1,0 +1,171 @@
+"""Passes ``Trace -> Trace`` that bring a captured network into the one form that the operator rules read.
+
+Order matters and is that of :func:`normalize`: in-place operators first, so that every later pass may take each value
+as made once and never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Trace
+from uc_nn_pio.errors import UnsupportedError
+
+# Operators whose result may share its input's memory.
+_VIEW_NAMES = (
+    "alias alias_copy contiguous detach dropout feature_dropout expand flatten lift_fresh_copy permute reshape select "
+    "slice split squeeze t to transpose unflatten unsqueeze view view_as _unsafe_view"
+)
+_VIEWS = frozenset(_VIEW_NAMES.split())
+
+
+def normalize(trace: Trace) -> Trace:
+    """All passes in their order."""
+    for step in (functionalize, fold_constants, join_matmul_add, drop_dead):
+        trace = step(trace)
+    return trace
+
+
+def _renamed(argument: Argument, names: dict[str, str]) -> Argument:
+    if isinstance(argument, Ref):
+        return Ref(names.get(argument.name, argument.name))
+    if isinstance(argument, tuple):
+        return tuple(_renamed(item, names) for item in argument)
+    return argument
+
+
+def functionalize(trace: Trace) -> Trace:
+    """Turn ``relu_`` into ``relu``: whoever reads the changed value afterwards reads the result.
+
+    Raises:
+        UnsupportedError: a value is changed in place while another view of it is still read; the reader would see the
+            change in torch.
+    """
+    names: dict[str, str] = {}
+    root: dict[str, str] = {}
+    calls: list[Call] = []
+    for index, call in enumerate(trace.calls):
+        arguments = {key: _renamed(value, names) for key, value in call.arguments.items()}
+        self_ref = arguments.get("self", arguments.get("input"))
+        operator = call.operator
+        if isinstance(self_ref, Ref) and operator.rstrip("_") in _VIEWS:
+            root.update({output: root.get(self_ref.name, self_ref.name) for output in call.outputs})
+        if operator.endswith("_") and not operator.startswith("_") and isinstance(self_ref, Ref):
+            _check_no_other_view(trace, index, self_ref.name, names, root)
+            for old, new in list(names.items()):
+                if new == self_ref.name:
+                    names[old] = call.outputs[0]
+            names[self_ref.name] = call.outputs[0]
+            call = replace(call, target=f"{operator[:-1]}.{call.target.rpartition('.')[2]}")
+        calls.append(replace(call, arguments=arguments))
+    return replace(trace, calls=tuple(calls), output=names.get(trace.output, trace.output))
+
+
+def _check_no_other_view(trace: Trace, index: int, changed: str, names: dict[str, str], root: dict[str, str]) -> None:
+    origin = root.get(changed, changed)
+    later = {names.get(name, name) for call in trace.calls[index + 1 :] for name in call.reads()}
+    later.add(names.get(trace.output, trace.output))
+    if any(root.get(name, name) == origin for name in later - {changed}):
+        call = trace.calls[index]
+        raise UnsupportedError(
+            f"{call.operator} changes in place a value that is still read through another view",
+            where=_place(call),
+            next_step=f"use the form that returns a new tensor: {call.operator.rstrip('_')}",
+        )
+
+
+def _place(call: Call) -> str:
+    place = call.module or call.operator
+    return f"{place} ({call.file}:{call.line})" if call.file and call.line else place
+
+
+def fold_constants(trace: Trace) -> Trace:
+    """Carry out transposes and copies of constants now: ``linear`` may come as ``addmm`` with a transposed weight."""
+    constants = dict(trace.constants)
+    calls = []
+    for call in trace.calls:
+        source = call.get("self", call.get("input"))
+        fold = _FOLDS.get(call.operator)
+        if fold and isinstance(source, Ref) and source.name in constants:
+            constant = constants[source.name]
+            constants[call.outputs[0]] = Constant(constant.name, fold(constant.array, call))
+        else:
+            calls.append(call)
+    return replace(trace, calls=tuple(calls), constants=constants)
+
+
+def _same(array: np.ndarray, _: Call) -> np.ndarray:
+    return array
+
+
+_FOLDS: dict[str, Callable[[np.ndarray, Call], np.ndarray]] = {
+    "t": lambda array, _: array.T,
+    "numpy_T": lambda array, _: array.T,
+    "permute": lambda array, call: array.transpose(call.get("dims")),
+    "transpose": lambda array, call: array.swapaxes(call.get("dim0"), call.get("dim1")),
+    "view": lambda array, call: array.reshape(call.get("size")),
+    "reshape": lambda array, call: array.reshape(call.get("shape")),
+    "squeeze": lambda array, call: array.squeeze(call.get("dim")),
+    "unsqueeze": lambda array, call: np.expand_dims(array, call.get("dim")),
+    "alias": _same,
+    "clone": _same,
+    "contiguous": _same,
+    "detach": _same,
+    "lift_fresh_copy": _same,
+}
+
+
+def join_matmul_add(trace: Trace) -> Trace:
+    """Write ``x @ w + b`` with constant ``w`` and ``b`` as one ``addmm``, as ``nn.Linear`` computes it."""
+    products = {
+        call.outputs[0]: call
+        for call in trace.calls
+        if call.operator in ("mm", "matmul") and _constant_name(trace, call, "mat2", "other")
+    }
+    calls: list[Call] = []
+    joined: set[str] = set()
+    for call in trace.calls:
+        pair = (
+            [call.get("self"), call.get("other")] if call.target == "add.Tensor" and call.get("alpha", 1) == 1 else []
+        )
+        for value, bias in (pair, pair[::-1]) if pair else ():
+            product = products.get(value.name) if isinstance(value, Ref) else None
+            if not product or not isinstance(bias, Ref) or bias.name not in trace.constants:
+                continue
+            vector = trace.constants[bias.name].array
+            if vector.ndim != 1 or len(trace.readers(value.name)) > 1 or value.name == trace.output:
+                continue
+            weight = product.get("mat2", product.get("other"))
+            joined.add(value.name)
+            call = replace(
+                product,
+                target="addmm.default",
+                arguments={"self": bias, "mat1": product.get("self"), "mat2": weight},
+                outputs=call.outputs,
+            )
+            break
+        calls.append(call)
+    return replace(trace, calls=tuple(call for call in calls if call.outputs[0] not in joined))
+
+
+def _constant_name(trace: Trace, call: Call, *roles: str) -> str | None:
+    for role in roles:
+        value = call.get(role)
+        if isinstance(value, Ref) and value.name in trace.constants:
+            return value.name
+    return None
+
+
+def drop_dead(trace: Trace) -> Trace:
+    """Leave out calls that the output does not depend on, and constants that nothing reads."""
+    needed = {trace.output}
+    kept: list[Call] = []
+    for call in reversed(trace.calls):
+        if needed.intersection(call.outputs):
+            needed.update(call.reads())
+            kept.append(call)
+    constants = {name: constant for name, constant in trace.constants.items() if name in needed}
+    return replace(trace, calls=tuple(reversed(kept)), constants=constants)

@@ -1,0 +1,115 @@
+"""Runs a network once on zeros before it is exported, to say in plain words where it breaks."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uc_nn_pio.capture.user_code import user_line
+from uc_nn_pio.errors import ModelError, NotBuiltError
+
+
+class _Watch:
+    """The stack of modules that are running, each with its path, class and input shapes."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.running: list[tuple[str, torch.nn.Module, list[list[int]]]] = []
+        self._hooks = []
+        for path, inner in module.named_modules():
+            self._hooks.append(inner.register_forward_pre_hook(self._enter(path)))
+            self._hooks.append(inner.register_forward_hook(self._leave))
+
+    def _enter(self, path: str) -> Any:
+        def hook(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+            shapes = [list(value.shape) for value in inputs if isinstance(value, torch.Tensor)]
+            self.running.append((path, module, shapes))
+
+        return hook
+
+    def _leave(self, *_: object) -> None:
+        self.running.pop()
+
+    def remove(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def probe(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> None:
+    """Run ``module`` on one input of zeros of ``shape`` (without batch axis).
+
+    Raises:
+        ModelError: it cannot take the shape (with the layer where it broke and the shape there), its ``forward``
+            raises, or it gives something that is no tensor.
+        NotBuiltError: it has several inputs or outputs.
+    """
+    _check_inputs(module, name)
+    watch = _Watch(module)
+    try:
+        with torch.no_grad():
+            result = module(torch.zeros(1, *shape))
+    except Exception as error:
+        raise _failure(error, watch, shape, name) from None
+    finally:
+        watch.remove()
+    _check_output(result, name)
+
+
+def _check_inputs(module: torch.nn.Module, name: str) -> None:
+    parameters = inspect.signature(module.forward).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [item.name for item in parameters if item.kind in kinds and item.default is inspect.Parameter.empty]
+    if len(needed) > 1:
+        raise NotBuiltError(
+            f"the network {name} has {len(needed)} inputs ({', '.join(needed)}); one is supported",
+            where=name,
+            next_step="give the network one input tensor",
+        )
+
+
+def _failure(error: Exception, watch: _Watch, shape: tuple[int, ...], name: str) -> ModelError:
+    line = user_line(error)
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    path, module, shapes = watch.running[-1] if watch.running else ("", None, [])
+    layer = path or name
+    at = f"{Path(line.file).name}:{line.line}" if line else None
+    if not isinstance(error, RuntimeError | ValueError | IndexError):
+        return ModelError(
+            f"forward of {layer} raised {type(error).__name__}: {text}",
+            where=line or layer,
+            next_step="mend it there",
+        )
+    got = f"{layer} ({type(module).__name__}) gets shape {shapes[0]}: " if shapes and path else ""
+    return ModelError(
+        f"the network cannot take an input of shape {list(shape)}: it breaks in {layer}",
+        where=f"{layer} ({at})" if at else layer,
+        why=f"{got}{text}",
+        next_step=_remedy(module, shapes),
+    )
+
+
+def _remedy(module: torch.nn.Module | None, shapes: list[list[int]]) -> str:
+    if isinstance(module, torch.nn.Linear) and shapes and shapes[0][-1] != module.in_features:
+        return (
+            f"in_features is {module.in_features}, and {shapes[0][-1]} come in: change it, or input.shape in the spec"
+        )
+    if isinstance(module, torch.nn.Conv2d) and shapes and len(shapes[0]) == 4 and shapes[0][1] != module.in_channels:
+        return f"in_channels is {module.in_channels}, and {shapes[0][1]} come in: change it, or input.shape in the spec"
+    return "check input.shape in the spec, which is without the batch axis, and this layer's parameters"
+
+
+def _check_output(result: object, name: str) -> None:
+    if isinstance(result, tuple | list | dict):
+        raise NotBuiltError(
+            f"the network {name} returns {len(result)} values in a {type(result).__name__}; one tensor is supported",
+            where=name,
+            next_step="return the tensor that the firmware needs",
+        )
+    if not isinstance(result, torch.Tensor):
+        raise ModelError(
+            f"the network {name} returns a {type(result).__name__}, not a tensor",
+            where=name,
+            next_step="return a tensor",
+        )

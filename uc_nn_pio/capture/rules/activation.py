@@ -1,0 +1,68 @@
+"""Elementwise functions. A clamp at 0, or from 0 to 6, is relu or relu6 by another name."""
+
+from __future__ import annotations
+
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, shape_without_batch
+from uc_nn_pio.capture.trace import Call, Trace
+from uc_nn_pio.errors import UnsupportedError
+from uc_nn_pio.graph.ops import Activation
+
+
+def _step(call: Call, trace: Trace, op: Activation) -> list[Step]:
+    source = activation_input(call, trace)
+    return [Step(op, op.function, (source,), call.outputs[0], shape_without_batch(call, trace, call.outputs[0]))]
+
+
+def _plain(function: str) -> Rule:
+    def rule(call: Call, trace: Trace) -> list[Step]:
+        return _step(call, trace, Activation(function))
+
+    rule.__doc__ = f"{function}, which has no parameters."
+    return rule
+
+
+def leaky_relu(call: Call, trace: Trace) -> list[Step]:
+    """x where x > 0, else slope * x."""
+    return _step(call, trace, Activation("leaky_relu", slope=float(call.get("negative_slope", 0.01))))
+
+
+def clamp(call: Call, trace: Trace) -> list[Step]:
+    """clamp, hardtanh and clamp_min with the limits of relu (0, none) or relu6 (0, 6)."""
+    unset = (-1.0, 1.0) if call.operator == "hardtanh" else (None, None)
+    low = call.get("min", call.get("min_val", unset[0]))
+    high = call.get("max", call.get("max_val", unset[1]))
+    if low == 0 and high is None:
+        return _step(call, trace, Activation("relu"))
+    if low == 0 and high == 6:
+        return _step(call, trace, Activation("relu6"))
+    raise UnsupportedError(
+        f"{call.operator} from {_limit(low)} to {_limit(high)} is not supported",
+        next_step="the nearest are relu6 (from 0 to 6), relu (from 0) and tanh (smooth, from -1 to 1)",
+    )
+
+
+def _limit(value: object) -> str:
+    return "no limit" if value is None else f"{value:g}" if isinstance(value, int | float) else "a tensor"
+
+
+def threshold(call: Call, trace: Trace) -> list[Step]:
+    """x where x > 0, else 0; other thresholds have no kernel."""
+    if call.get("threshold") != 0 or call.get("value") != 0:
+        raise UnsupportedError(
+            "threshold other than at 0 with value 0 is not supported", next_step="the nearest is relu"
+        )
+    return _step(call, trace, Activation("relu"))
+
+
+RULES: dict[str, Rule] = {
+    "relu.default": _plain("relu"),
+    "relu6.default": _plain("relu6"),
+    "sigmoid.default": _plain("sigmoid"),
+    "tanh.default": _plain("tanh"),
+    "leaky_relu.default": leaky_relu,
+    "hardtanh.default": clamp,
+    "clamp.default": clamp,
+    "clip.default": clamp,
+    "clamp_min.default": clamp,
+    "threshold.default": threshold,
+}

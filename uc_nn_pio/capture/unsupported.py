@@ -1,0 +1,85 @@
+"""What to write instead of an operator that no kernel computes."""
+
+from __future__ import annotations
+
+_FLATTEN = "flatten with torch.flatten(x, 1) or nn.Flatten()"
+_PREPROCESS = (
+    "for the input's scaling use preprocess (scale, mean, std) in the model spec; elsewhere fold it into a layer"
+)
+_ONE_PATH = "networks with one path from layer to layer are supported; leave the branch out"
+
+# Operator (without overload) -> the nearest supported one, or a rewrite.
+NEAREST: dict[str, str] = {
+    **dict.fromkeys(
+        ("silu", "gelu", "elu", "selu", "celu", "mish", "softplus", "hardswish"), "the nearest is relu or relu6"
+    ),
+    "hardsigmoid": "the nearest is sigmoid",
+    "log_sigmoid": "the nearest is sigmoid",
+    "softsign": "the nearest is tanh",
+    "hardshrink": "the nearest is relu",
+    "rrelu": "the nearest is leaky_relu",
+    "rrelu_with_noise": "the nearest is leaky_relu",
+    "prelu": "the nearest is leaky_relu, whose slope is fixed",
+    "_prelu_kernel": "the nearest is leaky_relu, whose slope is fixed",
+    "clamp_max": "the nearest is relu6 (from 0 to 6)",
+    "maximum": "the nearest is relu, for a maximum with 0",
+    "conv1d": "the nearest is conv2d: a signal of length W is a map [C, 1, W] with kernel (1, k)",
+    "conv3d": "the nearest is conv2d",
+    "conv_transpose2d": "the nearest is conv2d",
+    "max_pool1d": "the nearest is max_pool2d with kernel (1, k)",
+    "max_pool3d": "the nearest is max_pool2d",
+    "avg_pool1d": "the nearest is avg_pool2d with kernel (1, k)",
+    "adaptive_max_pool2d": "the nearest is max_pool2d with its kernel and stride written out",
+    "_adaptive_max_pool2d": "the nearest is max_pool2d with its kernel and stride written out",
+    "adaptive_avg_pool1d": "the nearest is adaptive_avg_pool2d",
+    "lp_pool2d": "the nearest is avg_pool2d",
+    "fractional_max_pool2d": "the nearest is max_pool2d",
+    **dict.fromkeys(
+        ("group_norm", "native_group_norm", "layer_norm", "native_layer_norm", "instance_norm", "rms_norm"),
+        "the nearest is batch_norm, which is folded into the convolution",
+    ),
+    "local_response_norm": "the nearest is batch_norm",
+    "pad": "give the padding to the layer behind it: nn.Conv2d(..., padding=...), zeros only",
+    "constant_pad_nd": "give the padding to the layer behind it: nn.Conv2d(..., padding=...)",
+    **dict.fromkeys(
+        ("reflection_pad2d", "replication_pad2d", "_pad_circular"), "the nearest is zero padding: padding_mode='zeros'"
+    ),
+    **dict.fromkeys(("add", "sub", "mul", "div", "rsub", "neg", "pow", "sqrt", "exp", "log", "abs"), _PREPROCESS),
+    **dict.fromkeys(("cat", "stack", "split", "split_with_sizes", "chunk", "unbind"), _ONE_PATH),
+    **dict.fromkeys(("select", "slice", "index", "gather", "narrow", "expand", "repeat"), _ONE_PATH),
+    **dict.fromkeys(
+        ("permute", "transpose", "movedim", "channel_shuffle", "pixel_shuffle"), f"keep C, H, W; {_FLATTEN}"
+    ),
+    **dict.fromkeys(("t", "numpy_T", "swapaxes"), f"keep the order of axes; {_FLATTEN}"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding"), "use a convolutional network"),
+    **dict.fromkeys(
+        ("scaled_dot_product_attention", "_native_multi_head_attention", "bmm", "baddbmm", "einsum"),
+        "use convolutions and linear layers",
+    ),
+    **dict.fromkeys(
+        ("upsample_nearest2d", "upsample_bilinear2d"), "give the network its input at the size that it works on"
+    ),
+    "argmax": "leave it out: the firmware gets <model>_argmax()",
+    "topk": "leave it out: the firmware gets the scores and <model>_argmax()",
+    "max": "leave it out at the network's end: the firmware gets <model>_argmax()",
+    "amax": "the nearest is nn.MaxPool2d over the whole map",
+    "sum": "the nearest is nn.AdaptiveAvgPool2d",
+    "mean": "the nearest is the mean over height and width: nn.AdaptiveAvgPool2d(1)",
+    "bilinear": "the nearest is linear",
+    "_weight_norm": "call torch.nn.utils.remove_weight_norm before saving the weights",
+    "_weight_norm_interface": "call torch.nn.utils.remove_weight_norm before saving the weights",
+    "cond": "the path through the network must not depend on values",
+    "while_loop": "the path through the network must not depend on values",
+    "wrap_with_set_grad_enabled": "leave torch.no_grad() out of forward; inference needs none",
+    "wrap_with_autocast": "leave torch.autocast out of forward",
+}
+
+SUPPORTED = (
+    "conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, batch_norm, relu, relu6, leaky_relu, sigmoid, tanh, "
+    "softmax, log_softmax, flatten, reshape, dropout"
+)
+
+
+def advice(operator: str) -> str:
+    """The next step for a user whose network has ``operator``."""
+    return NEAREST.get(operator.rstrip("_"), NEAREST.get(operator, f"supported are {SUPPORTED}"))
