@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.pio.conftest import MAIN, Project, make_project
+from tests.pio.conftest import Project
 
 pytestmark = pytest.mark.pio
 

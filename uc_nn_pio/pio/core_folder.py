@@ -1,7 +1,7 @@
 """Puts folders into a PlatformIO core folder and takes exactly those out again.
 
-Each folder that is put there carries a note of its files, :data:`NOTE`. A folder without the note is somebody else's and is
-never touched; files that somebody added to one of ours stay when it is removed.
+Each folder that is put there carries a note of its files, :data:`NOTE`. A folder without the note is somebody else's
+and is never touched; files that somebody added to one of ours stay when it is removed.
 """
 
 from __future__ import annotations

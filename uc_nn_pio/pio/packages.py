@@ -28,10 +28,28 @@ CPPCHECK_FOLDER = "packages/tool-cppcheck"
 
 PREFIX = "riscv64-unknown-elf-"
 _OTHER_PREFIXES = ("riscv-none-elf-", "riscv64-elf-", "riscv32-unknown-elf-", "riscv64-none-elf-")
-_TOOLS = (
-    "ar as c++ c++filt cpp elfedit g++ gcc gcc-ar gcc-nm gcc-ranlib gcov gdb ld ld.bfd nm objcopy objdump ranlib"
-).split()
-_MORE_TOOLS = ("readelf size strings strip").split()
+_TOOLS = [
+    "ar",
+    "as",
+    "c++",
+    "c++filt",
+    "cpp",
+    "elfedit",
+    "g++",
+    "gcc",
+    "gcc-ar",
+    "gcc-nm",
+    "gcc-ranlib",
+    "gcov",
+    "gdb",
+    "ld",
+    "ld.bfd",
+    "nm",
+    "objcopy",
+    "objdump",
+    "ranlib",
+]
+_MORE_TOOLS = ["readelf", "size", "strings", "strip"]
 
 _SCONS_ENTRY = b'''"""Starts SCons from the folder beside this file."""
 
