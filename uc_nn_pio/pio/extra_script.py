@@ -5,9 +5,9 @@ A project has a copy of this file, ``uc_nn.py``, and names it in platformio.ini:
     extra_scripts = pre:uc_nn.py
     custom_uc_nn_models = models/lenet5.yaml
 
-It needs the standard library alone: PlatformIO's Python often has no torch. The converter runs as a process of its own, in
-an interpreter that has it, and only when an input changed: model specs, weights, the user's Python, options, the converter
-itself, or an output that is missing or was edited. docs/platformio.md describes every option.
+It needs the standard library alone: PlatformIO's Python often has no torch. The converter runs as a process of its
+own, in an interpreter that has it, and only when an input changed: model specs, weights, the user's Python, options,
+the converter itself, or an output that is missing or was edited. docs/platformio.md describes every option.
 """
 
 import difflib
@@ -101,7 +101,7 @@ def read_manifest(output):
         return None
 
 
-# The project's options -------------------------------------------------------------------------------------------------
+# The project's options ----------------------------------------------------------------------------------------------
 
 
 def read_options(env):
@@ -169,7 +169,7 @@ def what_is_wanted(env, options):
     }
 
 
-# The converter's interpreter -------------------------------------------------------------------------------------------
+# The converter's interpreter ----------------------------------------------------------------------------------------
 
 
 def clean_environment():
@@ -189,9 +189,8 @@ def python_in(folder):
 def candidates(env, options):
     """Interpreters to try, best first, as ``(command, where it comes from)``."""
     project = env.subst("$PROJECT_DIR")
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if os.environ.get(variable) and variable == "VIRTUAL_ENV":
-            yield [python_in(os.environ[variable])], "$VIRTUAL_ENV"
+    if os.environ.get("VIRTUAL_ENV"):
+        yield [python_in(os.environ["VIRTUAL_ENV"])], "$VIRTUAL_ENV"
     for name in (".venv", "venv"):
         yield [python_in(os.path.join(project, name))], name + " of the project"
     yield [env.subst("$PYTHONEXE")], "PlatformIO's own Python"
@@ -209,7 +208,10 @@ def candidates(env, options):
 
 
 def has_converter(command, folder):
-    """Whether an interpreter has uc_nn_pio and torch. Neither is imported; ``folder`` keeps the project's own files out."""
+    """Whether an interpreter has uc_nn_pio and torch. Neither is imported.
+
+    ``folder`` becomes the working folder, which Python searches first: the project's own files are not there.
+    """
     try:
         done = subprocess.run(
             [*command, "-c", PROBE], cwd=folder, env=clean_environment(), capture_output=True, timeout=60, check=False
@@ -255,7 +257,7 @@ def find_python(env, options, folder):
     )
 
 
-# The build -------------------------------------------------------------------------------------------------------------
+# The build ----------------------------------------------------------------------------------------------------------
 
 
 def convert(env, options, wanted, output, reason):

@@ -1,8 +1,8 @@
 """The converter's side of a PlatformIO build: ``python -m uc_nn_pio.pio.generate REQUEST.json``.
 
-The extra script writes the request and starts this module in an interpreter that has torch. Every model is converted before
-any file is written, and the manifest is written last: a build that fails leaves what was there, and one that was cut short
-is done again.
+The extra script writes the request and starts this module in an interpreter that has torch. Every model is converted
+before any file is written, and the manifest is written last: a build that fails leaves what was there, and one that
+was cut short is done again.
 
 Exit codes: 0 done, 2 a mistake that the text on stderr explains.
 """

@@ -1,8 +1,8 @@
 """What a PlatformIO core folder needs to build for platform ``uc_nn``, as file contents.
 
-The platform itself goes into any core folder. The packages stand in for the registry's where that cannot be reached; those
-that bear a registry's name (:func:`scons`, :func:`cppcheck`) belong in a private core folder only, where no other project
-of the user's can meet them.
+The platform itself goes into any core folder. The packages stand in for the registry's where that cannot be reached;
+those that bear a registry's name (:func:`scons`, :func:`cppcheck`) belong in a private core folder only, where no
+other project of the user's can meet them.
 """
 
 from __future__ import annotations
@@ -28,28 +28,10 @@ CPPCHECK_FOLDER = "packages/tool-cppcheck"
 
 PREFIX = "riscv64-unknown-elf-"
 _OTHER_PREFIXES = ("riscv-none-elf-", "riscv64-elf-", "riscv32-unknown-elf-", "riscv64-none-elf-")
-_TOOLS = [
-    "ar",
-    "as",
-    "c++",
-    "c++filt",
-    "cpp",
-    "elfedit",
-    "g++",
-    "gcc",
-    "gcc-ar",
-    "gcc-nm",
-    "gcc-ranlib",
-    "gcov",
-    "gdb",
-    "ld",
-    "ld.bfd",
-    "nm",
-    "objcopy",
-    "objdump",
-    "ranlib",
-]
-_MORE_TOOLS = ["readelf", "size", "strings", "strip"]
+_TOOLS = (
+    *("ar", "as", "c++", "c++filt", "cpp", "elfedit", "g++", "gcc", "gcc-ar", "gcc-nm", "gcc-ranlib", "gcov", "gdb"),
+    *("ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib", "readelf", "size", "strings", "strip"),
+)
 
 _SCONS_ENTRY = b'''"""Starts SCons from the folder beside this file."""
 
@@ -90,7 +72,7 @@ def system_toolchain() -> Content:
             "riscv64-elf-gcc), or use PlatformIO's registry: uc-nn setup --online",
         )
     content: dict[str, bytes | Link] = {}
-    for tool in (*_TOOLS, *_MORE_TOOLS):
+    for tool in _TOOLS:
         found = shutil.which(prefix + tool)
         if found:
             content[f"bin/{PREFIX}{tool}"] = Link(str(Path(found).absolute()))

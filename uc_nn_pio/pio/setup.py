@@ -1,8 +1,8 @@
 """``uc-nn setup``: makes a PlatformIO core folder know platform ``uc_nn``.
 
 Into the user's own core folder goes the platform and, with ``--offline``, a toolchain package under a name of its own:
-nothing that another project of theirs could pick up. A folder that set-up itself creates is *private*: there the packages
-that bear the registry's names may stand as well, so that everything builds with no registry at all.
+nothing that another project of theirs could pick up. A folder that set-up itself creates is *private*: there the
+packages that bear the registry's names may stand as well, so that everything builds with no registry at all.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def set_up(core: Path, *, offline: bool) -> list[str]:
             raise ToolError(
                 "this core folder has no tool-scons, and set-up may not put one there",
                 where=str(core),
-                why="it is not a folder that set-up made; a package with the registry's name would serve all your projects",
+                why="it is not a folder that set-up made; the package would serve all your projects",
                 next_step="uc-nn setup --offline --core-dir .pio-core, and PLATFORMIO_CORE_DIR=.pio-core for the build",
             )
     changed = []

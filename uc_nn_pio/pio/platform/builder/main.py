@@ -73,8 +73,8 @@ env.Replace(
 if env.get("PROGNAME", "program") == "program":
     env.Replace(PROGNAME="firmware")
 
-# The firmware brings its own memcpy and memset, so no C library is linked: the same bytes with every toolchain. Without a
-# C library there are no headers of one either; freestanding, GCC's own stdint.h and stddef.h stand alone.
+# The firmware brings its own memcpy and memset, so no C library is linked: the same bytes with every toolchain.
+# Without a C library there are no headers of one either; freestanding, GCC's own stdint.h and stddef.h stand alone.
 env.Append(
     ASFLAGS=[flag for flag in machine if not flag.startswith("-mcmodel")],
     CCFLAGS=["-Os", "-g", "-Wall", "-ffreestanding", "-ffunction-sections", "-fdata-sections", *machine],

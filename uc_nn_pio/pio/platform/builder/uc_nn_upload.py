@@ -1,7 +1,7 @@
 """Uploads of platform ``uc_nn``: OpenOCD for boards with a debug port, a background process for the virtual one.
 
-OpenOCD serves both revisions: its FTDI and J-Link drivers are in every distribution's package, where SEGGER's JLinkExe has
-to be fetched by hand. What differs between boards is data in the board manifest (``upload.openocd``).
+OpenOCD serves both revisions: its FTDI and J-Link drivers are in every distribution's package, where SEGGER's
+JLinkExe has to be fetched by hand. What differs between boards is data in the board manifest (``upload.openocd``).
 """
 
 import json
@@ -46,7 +46,7 @@ def refuse(board, protocol):
     return 1
 
 
-# OpenOCD ---------------------------------------------------------------------------------------------------------------
+# OpenOCD ------------------------------------------------------------------------------------------------------------
 
 
 def tcl_word(text):
@@ -62,7 +62,8 @@ def openocd_arguments(elf, recipe, scripts=None, extra=()):
 
     Args:
         elf: path of the firmware.
-        recipe: the manifest's ``upload.openocd``: ``config``, ``unprotect`` (sectors of user code; what lies before them,
+        recipe: the manifest's ``upload.openocd``: ``config``, ``unprotect`` (sectors of user code; what lies before
+        them,
             the bootloader, stays protected) and ``reset`` (commands).
         scripts: OpenOCD's folder of scripts, where it is not the built-in one.
     """
@@ -112,7 +113,7 @@ def run_openocd(env, board, platform, elf):
     return done.returncode
 
 
-# The virtual board -----------------------------------------------------------------------------------------------------
+# The virtual board --------------------------------------------------------------------------------------------------
 
 
 def state_folder(env):

@@ -1,8 +1,8 @@
 """Tells ``pio device monitor`` where the board of platform ``uc_nn`` is.
 
-The virtual board's port is chosen when it starts, so it stands in no ``platformio.ini``. PlatformIO makes every filter of
-the platform before it opens the port, and hands it the monitor's options: where the user named no port, this fills it in.
-The text itself passes unchanged. PlatformIO and pyserial only.
+The virtual board's port is chosen when it starts, so it stands in no ``platformio.ini``. PlatformIO makes every
+filter of the platform before it opens the port, and hands it the monitor's options: where the user named no port,
+this fills it in. The text itself passes unchanged. PlatformIO and pyserial only.
 """
 
 import json
