@@ -15,7 +15,7 @@ def macs(graph: Graph, node: Node) -> int:
     """
     op = node.op
     if isinstance(op, Conv2d):
-        in_channels = graph.tensor(node.inputs[0]).chw[0]
+        in_channels = graph.tensor(node.inputs[0]).shape[0]
         return math.prod(op.conv_shape) * math.prod(op.kernel) * in_channels // op.groups
     if isinstance(op, Linear):
         return graph.tensor(node.inputs[0]).elements * graph.tensor(node.output).elements

@@ -16,7 +16,7 @@ import numpy as np
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ops import Op
-from uc_nn_pio.graph.shapes import as_map, check
+from uc_nn_pio.graph.shapes import check
 
 
 class DType(Enum):
@@ -51,12 +51,6 @@ class Tensor:
     @property
     def is_map(self) -> bool:
         return len(self.shape) == 3
-
-    @property
-    def chw(self) -> tuple[int, int, int]:
-        """The shape as a map. A vector of N counts as N channels of one pixel: the same bytes, so operators on maps
-        may read or write it."""
-        return as_map(self.shape)
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,6 @@ Shape = tuple[int, ...]
 Constants = Mapping[str, Shape]
 
 
-def as_map(shape: Shape) -> tuple[int, int, int]:
-    """The shape as (C, H, W): a vector of N counts as N channels of one pixel."""
-    return shape if len(shape) == 3 else (math.prod(shape), 1, 1)  # type: ignore[return-value]
-
-
 def window_count(
     size: int, kernel: int, stride: int, before: int = 0, after: int = 0, dilation: int = 1, ceil_mode: bool = False
 ) -> int:
@@ -51,7 +46,7 @@ def window_count(
 
 def convolved(op: Conv2d, shape: Shape, out_channels: int) -> tuple[int, int, int]:
     """Shape of the convolution itself, in front of a fused pool."""
-    _, height, width = as_map(shape)
+    _, height, width = shape
     pad = op.padding
     rows = window_count(height, op.kernel[0], op.stride[0], pad.top, pad.bottom, op.dilation[0])
     columns = window_count(width, op.kernel[1], op.stride[1], pad.left, pad.right, op.dilation[1])
@@ -60,7 +55,7 @@ def convolved(op: Conv2d, shape: Shape, out_channels: int) -> tuple[int, int, in
 
 def pooled(op: MaxPool2d | AvgPool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int, int]:
     """Shape of a pool's output."""
-    channels, height, width = as_map(shape)
+    channels, height, width = shape
     pad = op.padding
     down, across = getattr(op, "dilation", (1, 1))
     rows = window_count(height, op.kernel[0], op.stride[0], pad.top, pad.bottom, down, ceil_mode)
@@ -80,11 +75,15 @@ def check(op: Op, given: Shape, result: Shape, constants: Constants, where: str)
     Raises:
         ModelError: they do not fit each other.
     """
+    if isinstance(op, SPATIAL) and (len(given) != 3 or len(result) != 3):
+        raise ModelError(f"{op.title} from {given} to {result}: both must be maps (C, H, W)", where=where)
     rule = RULES.get(type(op))
     fault = rule(op, given, result, constants) if rule else None
     if fault:
         raise ModelError(f"{op.title} from {given} to {result}: {fault}", where=where)
 
+
+SPATIAL = (AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d)
 
 # Each rule says what is wrong, or None.
 
@@ -94,7 +93,7 @@ def _elementwise(op: Op, given: Shape, result: Shape, constants: Constants) -> s
 
 
 def _softmax(op: Softmax | LogSoftmax, given: Shape, result: Shape, constants: Constants) -> str | None:
-    if math.prod(given) != math.prod(result) or as_map(given) != as_map(result):
+    if given != result:
         return "the shape changes"
     return None if -len(given) <= op.axis < len(given) else f"there is no axis {op.axis}"
 
@@ -134,7 +133,7 @@ def _constants(constants: Constants, weight: Shape) -> str | None:
 
 
 def _conv(op: Conv2d, given: Shape, result: Shape, constants: Constants) -> str | None:
-    channels, out = as_map(given)[0], op.conv_shape[0]
+    channels, out = given[0], op.conv_shape[0]
     if op.groups < 1 or channels % op.groups or out % op.groups:
         return f"{op.groups} groups do not divide {channels} and {out} channels"
     shape = convolved(op, given, out)
@@ -144,20 +143,20 @@ def _conv(op: Conv2d, given: Shape, result: Shape, constants: Constants) -> str 
         return f"conv_shape is {op.conv_shape}, the convolution makes {shape}"
     fault = _constants(constants, (out, channels // op.groups, *op.kernel))
     if fault or op.pool is None:
-        return fault or (None if shape == as_map(result) else f"the convolution makes {shape}")
+        return fault or (None if shape == result else f"the convolution makes {shape}")
     return _pool(op.pool, shape, result, {})
 
 
 def _pool(op: MaxPool2d | AvgPool2d, given: Shape, result: Shape, constants: Constants) -> str | None:
     options = [pooled(op, given, ceil_mode) for ceil_mode in (False, True)]
-    if as_map(result) not in options:
+    if result not in options:
         return f"the pool makes {options[0]}"
-    if min(as_map(result)) < 1:
+    if min(result) < 1:
         return "the window is larger than the map"
     dilation = getattr(op, "dilation", (1, 1))
     for axis, before in enumerate((op.padding.top, op.padding.left)):
-        size = as_map(given)[1 + axis]
-        for i in range(as_map(result)[1 + axis]):
+        size = given[1 + axis]
+        for i in range(result[1 + axis]):
             first = i * op.stride[axis] - before
             taps = range(first, first + op.kernel[axis] * dilation[axis], dilation[axis])
             if not any(0 <= tap < size for tap in taps):
@@ -166,7 +165,7 @@ def _pool(op: MaxPool2d | AvgPool2d, given: Shape, result: Shape, constants: Con
 
 
 def _adaptive(op: AdaptiveAvgPool2d, given: Shape, result: Shape, constants: Constants) -> str | None:
-    return None if as_map(given)[0] == as_map(result)[0] else "the number of channels changes"
+    return None if given[0] == result[0] else "the number of channels changes"
 
 
 RULES: Mapping[type[Op], Callable[..., str | None]] = {

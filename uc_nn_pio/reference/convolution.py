@@ -15,19 +15,18 @@ def convolution(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     """pool(activation(conv(x))); a monotone activation is computed behind the maximum, which gives the same value.
 
     Args:
-        x: (batch, C, H, W), or (batch, C) for a map of one pixel.
+        x: (batch, C, H, W).
 
     Returns:
-        (batch, *shape of the output as a map).
+        (batch, *shape of the output).
     """
     op: Conv2d = node.op
-    x = x.reshape(len(x), *graph.tensor(node.inputs[0]).chw)
     y = _sums(op, x, graph.constant(node, "weight"), graph.constant(node, "bias"))
     function = op.activation
     if function and not (op.pool and function.monotone):
         y = activation(function, y)
     if op.pool:
-        y = max_pool(op.pool, y, graph.tensor(node.output).chw)
+        y = max_pool(op.pool, y, graph.tensor(node.output).shape)
         if function and function.monotone:
             y = activation(function, y)
     return y

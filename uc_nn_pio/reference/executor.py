@@ -39,14 +39,14 @@ def _reshape(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
 
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: lambda graph, node, x: activation(node.op, x),
-    AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).chw),
-    AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).chw),
+    AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
+    AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).shape),
     BatchNorm: batch_norm,
     Conv2d: convolution,
     Identity: lambda graph, node, x: x,
     Linear: linear,
     LogSoftmax: lambda graph, node, x: log_softmax(node.op, x),
-    MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).chw),
+    MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).shape),
     Permute: _reshape,
     Reshape: _reshape,
     Softmax: lambda graph, node, x: softmax(node.op, x),
@@ -80,7 +80,7 @@ def run_batch(graph: Graph, inputs: Inputs) -> dict[str, np.ndarray]:
         tensor = graph.tensor(node.output)
         if tensor.dtype is not DType.FLOAT32:
             raise UnsupportedError(f"the reference computes float32, not {tensor.dtype.value}", where=str(node.source))
-        values[node.output] = result.reshape(len(result), *tensor.shape)
+        values[node.output] = result
     return values
 
 

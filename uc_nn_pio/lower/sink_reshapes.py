@@ -1,0 +1,35 @@
+"""Moves reshapes behind elementwise operators, next to the linear that can absorb them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from uc_nn_pio.graph.ir import Graph, Node
+from uc_nn_pio.graph.ops import Activation, Reshape
+from uc_nn_pio.lower.drop_unused import drop_unused
+from uc_nn_pio.lower.rewrite import fresh, substitute
+
+
+def sink_reshapes(graph: Graph) -> Graph:
+    """reshape -> activation becomes activation -> reshape; the activation may then fuse with what is in front of it.
+
+    A reshape that others read as well stays for them.
+    """
+    while pair := _reshape_before_activation(graph):
+        reshape, function = pair
+        before = reshape.inputs[0]
+        name = fresh(f"{function.output}_before_{reshape.name}", graph.tensors)
+        tensor = replace(graph.tensor(before), name=name)
+        moved = replace(function, inputs=(before,), outputs=(name,))
+        behind = replace(reshape, inputs=(name,), outputs=function.outputs)
+        graph = drop_unused(substitute(graph, {function.output: [moved, behind]}, tensors={name: tensor}))
+    return graph
+
+
+def _reshape_before_activation(graph: Graph) -> tuple[Node, Node] | None:
+    for node in graph.nodes:
+        if isinstance(node.op, Activation):
+            producer = graph.producer(node.inputs[0])
+            if producer and isinstance(producer.op, Reshape):
+                return producer, node
+    return None
