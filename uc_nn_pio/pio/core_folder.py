@@ -66,6 +66,12 @@ def install(core: Path, folder: str, content: Content, facts: Mapping[str, Any] 
     return True
 
 
+def intact(core: Path, folder: str) -> bool:
+    """Whether a folder of ours still holds what was put there."""
+    note = read_note(core / folder)
+    return note is not None and all(_state(core / folder / name) == digest for name, digest in note["files"].items())
+
+
 def remove(core: Path, folder: str) -> bool:
     """Undo :func:`install`. Returns whether there was something of ours to remove."""
     target = core / folder

@@ -87,13 +87,18 @@ def scons() -> Content:
     version = scons_version()
     local = _installed_scons(version)
     content = tree(local, under="scons-local/SCons") if local else _scons_from_pypi(version)
-    major, minor, patch = (int(part) for part in version.split("."))
-    package_version = f"{major}.{major}{minor:02}{patch:02}.0+pip.{version}"
     return {
         **content,
         "scons.py": _SCONS_ENTRY,
-        **_package("tool-scons", package_version, "SCons from PyPI", owner="platformio"),
+        **_package("tool-scons", scons_package_version(), "SCons from PyPI", owner="platformio"),
     }
+
+
+def scons_package_version() -> str:
+    """The version that the package of that SCons bears: ``4.41101.0+pip.4.11.1``."""
+    version = scons_version()
+    major, minor, patch = (int(part) for part in version.split("."))
+    return f"{major}.{major}{minor:02}{patch:02}.0+pip.{version}"
 
 
 def scons_version() -> str:

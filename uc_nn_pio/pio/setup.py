@@ -8,6 +8,7 @@ packages that bear the registry's names may stand as well, so that everything bu
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import urllib.error
@@ -128,14 +129,25 @@ def registry_reachable() -> bool:
 def _private_packages(core: Path) -> dict[str, core_folder.Content]:
     """Stand-ins under the registry's names; one that PlatformIO fetched itself stays as it is."""
     made = set(core_folder.made_folders(core))
-    makers = {packages.SCONS_FOLDER: packages.scons, packages.CPPCHECK_FOLDER: packages.cppcheck}
-    found = {}
-    for folder, make in makers.items():
-        if folder in made or not (core / folder).exists():
-            content = make()
-            if content is not None:
-                found[folder] = content
+
+    def ours(folder: str) -> bool:
+        return folder in made or not (core / folder).exists()
+
+    found: dict[str, core_folder.Content] = {}
+    # SCons may have to come from PyPI: once, until PlatformIO asks for another version.
+    if ours(packages.SCONS_FOLDER) and not (
+        core_folder.intact(core, packages.SCONS_FOLDER)
+        and _version(core / packages.SCONS_FOLDER) == packages.scons_package_version()
+    ):
+        found[packages.SCONS_FOLDER] = packages.scons()
+    cppcheck = packages.cppcheck() if ours(packages.CPPCHECK_FOLDER) else None
+    if cppcheck is not None:
+        found[packages.CPPCHECK_FOLDER] = cppcheck
     return found
+
+
+def _version(package: Path) -> str:
+    return json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
 
 
 def _has_scons(core: Path) -> bool:
