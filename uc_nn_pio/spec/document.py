@@ -174,7 +174,8 @@ def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> SpecError:
             where=place,
             next_step=f'delete it, or write it in double quotes as "\\x{code:02x}"' if code < 256 else "delete it",
         )
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    opened = getattr(error, "context_mark", None)
+    mark = getattr(error, "problem_mark", None) or opened
     place = Location(path, mark.line + 1, mark.column + 1) if mark else Location(path)
     problem = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None) or ""
@@ -186,6 +187,10 @@ def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> SpecError:
             next_step="replace tabs by spaces (most editors: 'convert indentation to spaces')",
         )
     what, why, next_step = _in_words(context, problem)
+    if opened is not None and "quoted scalar" in context:
+        place = Location(path, opened.line + 1, opened.column + 1)
+    elif opened is not None and "flow" in context:
+        why = f"it is opened in line {opened.line + 1}, column {opened.column + 1}"
     return SpecError(what, where=place, why=why, next_step=next_step)
 
 
@@ -272,7 +277,8 @@ class _Builder:
                 )
             elif _TAGS.get(key.tag) != "text":
                 shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                self.errors.append(SpecError(f"a key must be text, not {shown}", where=where))
+                quoted = f'put it in quotes: "{shown}"' if isinstance(key, yaml.ScalarNode) else None
+                self.errors.append(SpecError(f"a key must be text, not {shown}", where=where, next_step=quoted))
             elif key.value in out:
                 first = out[key.value].where
                 self.errors.append(

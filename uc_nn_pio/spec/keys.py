@@ -167,7 +167,6 @@ INPUT = Section(
     )
 )
 OUTPUT = Section((Key("labels", Labels(), "a text for each element of the output"),))
-CALIBRATION = Section((_DATA, _STAGE, _SAMPLES))
 MEMORY = Section(
     (
         Key("schedule", Choice(("auto", "pingpong")), "how activations share RAM; auto by default"),
@@ -193,7 +192,7 @@ ROOT = Section(
         Key("inputs", Anything(), "several inputs"),
         Key("output", OUTPUT, "what the network's output means"),
         Key("precision", Choice(("float32",)), "the arithmetic of the C; float32 by default"),
-        Key("calibration", CALIBRATION, "data that set the ranges of int8"),
+        Key("calibration", Anything(), "data that set the ranges of int8"),
         Key("memory", MEMORY, "how to use the board's RAM"),
         Key("flash", Anything(), "how to read the flash"),
         Key("validate", VALIDATE, "data to check the network with"),

@@ -15,10 +15,9 @@ alignas alignof bool constexpr false nullptr static_assert thread_local true typ
 """
 _CPP = """
 alignas alignof and and_eq asm bitand bitor bool catch char16_t char32_t char8_t class co_await co_return co_yield compl
-concept const_cast consteval constexpr constinit decltype delete dynamic_cast explicit export false final friend import
-module mutable namespace new noexcept not not_eq nullptr operator or or_eq override private protected public
-reinterpret_cast requires static_assert static_cast template this thread_local throw true try typeid typename using
-virtual wchar_t xor xor_eq
+concept const_cast consteval constexpr constinit decltype delete dynamic_cast explicit export false friend mutable
+namespace new noexcept not not_eq nullptr operator or or_eq private protected public reinterpret_cast requires
+static_assert static_cast template this thread_local throw true try typeid typename using virtual wchar_t xor xor_eq
 """
 KEYWORDS = frozenset((_C + _CPP).split())
 """Keywords of C99 to C23 and of C++11 to C++20 (ISO 9899, clause 6.4.1; ISO 14882, clause 5.11)."""
