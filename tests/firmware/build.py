@@ -63,6 +63,15 @@ def build_firmware(
     sources = [main, *driver_sources(), *sorted(model.glob("*.c"))]
     mcmodel = f"-mcmodel={load_board(board).mcmodel}"
     link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-T", folder / "link.ld", f"-Wl,-Map={folder / 'map'}"]
-    compile_flags = ["-Os", "-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections", *STRICT, *MACHINE, mcmodel]
+    compile_flags = [
+        "-Os",
+        "-g",
+        "-ffreestanding",
+        "-ffunction-sections",
+        "-fdata-sections",
+        *STRICT,
+        *MACHINE,
+        mcmodel,
+    ]
     run([GCC, *compile_flags, *flags, *includes(folder, model), *sources, *link, "-lgcc", "-o", elf])
     return elf
