@@ -122,4 +122,4 @@ def test_what_is_made_visible() -> None:
     assert terminal("a\x1b[2Jb") == "a\\x1b[2Jb"
     assert terminal("\x9b\u202e\u2066\U000e0001\x7f\r\n\t") == "\\x9b\\u202e\\u2066\\U000e0001\\x7f\\r\\n\\t"
     assert terminal("größe 数字 C:\\x\u00a0") == "größe 数字 C:\\x\u00a0"
-    assert terminal("one\n\ttwo\r\x1b", keep_layout=True) == "one\n\ttwo\\r\\x1b"
+    assert terminal("one\n\ttwo\r\x1b", keep_newlines=True) == "one\n\ttwo\\r\\x1b"

@@ -63,7 +63,7 @@ class UcNnError(Exception):
         if self.next_step:
             lines.append(f"  next: {self.next_step}")
         # Names from the user's files stand in here: they must not reach the terminal as commands.
-        return terminal("\n".join(lines), keep_layout=True)
+        return terminal("\n".join(lines), keep_newlines=True)
 
 
 class SpecError(UcNnError):

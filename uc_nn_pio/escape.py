@@ -52,14 +52,14 @@ def c_comment(text: str) -> str:
     return line
 
 
-def terminal(text: str, *, keep_layout: bool = False) -> str:
+def terminal(text: str, *, keep_newlines: bool = False) -> str:
     """Return ``text`` so that printing it cannot move the cursor, nor colour, reorder or hide what stands around it.
 
     Control characters (C0, DEL, C1), format characters (bidi overrides, zero-width ones), line separators, surrogates
-    and unassigned code points become backslash escapes. ``keep_layout`` leaves line feeds and tabs: for our own
+    and unassigned code points become backslash escapes. ``keep_newlines`` leaves line feeds and tabs: for our own
     messages of several lines, never for one value inside a message.
     """
-    if keep_layout:
+    if keep_newlines:
         return "".join(char if char in "\n\t" else visible(char) for char in text)
     return visible(text)
 
