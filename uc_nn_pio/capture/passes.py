@@ -51,14 +51,17 @@ def functionalize(trace: Trace) -> Trace:
         arguments = {key: _renamed(value, names) for key, value in call.arguments.items()}
         self_ref = arguments.get("self", arguments.get("input"))
         operator = call.operator
-        if isinstance(self_ref, Ref) and operator.rstrip("_") in _VIEWS:
+        in_place = operator.endswith("_") and not operator.startswith("_") and isinstance(self_ref, Ref)
+        if isinstance(self_ref, Ref) and operator in _VIEWS:
             root.update({output: root.get(self_ref.name, self_ref.name) for output in call.outputs})
-        if operator.endswith("_") and not operator.startswith("_") and isinstance(self_ref, Ref):
+        if in_place:
             _check_no_other_view(trace, index, self_ref.name, names, root)
             for old, new in list(names.items()):
                 if new == self_ref.name:
                     names[old] = call.outputs[0]
             names[self_ref.name] = call.outputs[0]
+            if operator.rstrip("_").endswith("dropout"):  # the one family whose two forms differ in this name
+                arguments = {"input": self_ref, **{key: value for key, value in arguments.items() if key != "self"}}
             call = replace(call, target=f"{operator[:-1]}.{call.target.rpartition('.')[2]}")
         calls.append(replace(call, arguments=arguments))
     return replace(trace, calls=tuple(calls), output=names.get(trace.output, trace.output))
