@@ -92,7 +92,7 @@ class Sccb:
 
 
 class Sensor(Sccb):
-    """An OV2640's registers: ids, bank select, and silence for 100 ms after a reset. ``writes`` are (register, value)."""
+    """An OV2640's registers: ids, banks, and silence for 100 ms after a reset. ``writes`` are (register, value)."""
 
     def __init__(self, chip: Chip, ids: tuple[int, int] = (0x26, 0x42)) -> None:
         super().__init__(chip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import itertools
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def read(drivers, register: int) -> int:
     return drivers.c.sccb_read(ctypes.byref(BUS), 0x30, register)
 
 
-# SCCB ------------------------------------------------------------------------------------------------------------------
+# SCCB ----------------------------------------------------------------------------------------------------
 
 
 def test_a_write_is_start_three_acknowledged_bytes_stop(drivers):
@@ -64,7 +65,7 @@ def test_the_bus_is_never_faster_than_100_khz(drivers, core_hz):
     changes = [(us, scl) for us, scl, _ in device.edges]
     times = [us for (us, scl), (_, before) in zip(changes[1:], changes, strict=False) if scl != before]
     assert len(times) == 2 * 27 + 2  # 27 clocks, and the stop's
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 4.7
+    assert min(b - a for a, b in itertools.pairwise(times)) >= 4.7
     assert (drivers.chip.us - start) < 27 * 30
 
 
@@ -137,7 +138,7 @@ def test_a_device_may_stretch_the_clock(drivers):
     assert device.events == ["S", (0x60, True), (0x3C, True), (0xA5, True), "P"]
 
 
-# OV2640 ----------------------------------------------------------------------------------------------------------------
+# OV2640 ----------------------------------------------------------------------------------------------------
 
 
 def published_settings() -> list[tuple[int, int]]:
@@ -211,7 +212,7 @@ def test_a_sensor_that_falls_silent(drivers):
     assert init_sensor(drivers)[0] == -11
 
 
-# ArduCAM ---------------------------------------------------------------------------------------------------------------
+# ArduCAM ----------------------------------------------------------------------------------------------------
 
 
 def frame(dummy: int) -> bytes:

@@ -54,13 +54,14 @@ int fe310_pll_find(uint32_t core_hz, struct fe310_pll *pll)
 /* Waits until all bits are set; at least timeout_us microseconds. */
 static int wait_for(uint32_t address, uint32_t bits, uint32_t timeout_us)
 {
-    for (; timeout_us > 0u; --timeout_us) {
-        if ((fe310_read(address) & bits) == bits) {
-            return 1;
+    struct fe310_timeout timeout = fe310_timeout_in(timeout_us);
+
+    while ((fe310_read(address) & bits) != bits) {
+        if (fe310_timeout_over(&timeout)) {
+            return 0;
         }
-        fe310_delay_us(1u);
     }
-    return (fe310_read(address) & bits) == bits;
+    return 1;
 }
 
 static int run_on_hfrosc(void)

@@ -75,19 +75,22 @@ void fe310_spi1_release(void)
 
 int fe310_spi1_transfer(uint8_t byte)
 {
-    uint32_t polls = fe310_polls(BYTE_TIMEOUT_US);
+    struct fe310_timeout timeout;
 
     /* At most one byte is ever under way, so the transmit FIFO cannot be full unless the device is stuck. */
     if ((fe310_read(SPI1_TXDATA) & SPI_TXDATA_FULL) != 0u) {
         return FE310_ERROR_SPI;
     }
     fe310_write(SPI1_TXDATA, byte);
-    for (; polls > 0u; --polls) {
+    timeout = fe310_timeout_in(BYTE_TIMEOUT_US);
+    for (;;) {
         uint32_t received = fe310_read(SPI1_RXDATA);
 
         if ((received & SPI_RXDATA_EMPTY) == 0u) {
             return (int)(received & 0xFFu);
         }
+        if (fe310_timeout_over(&timeout)) {
+            return FE310_ERROR_SPI;
+        }
     }
-    return FE310_ERROR_SPI;
 }

@@ -25,9 +25,26 @@ void fe310_delay_us(uint32_t microseconds)
     fe310_delay_cycles(cycles_of(microseconds));
 }
 
-uint32_t fe310_polls(uint32_t microseconds)
+struct fe310_timeout fe310_timeout_in(uint32_t microseconds)
 {
-    return cycles_of(microseconds) / POLL_CYCLES + 1u;
+    struct fe310_timeout timeout;
+
+    timeout.start = fe310_ticks();
+    /* 1 / 30 us is a little more than the rate of mtime; one tick more, for the first may be almost over. */
+    timeout.ticks = microseconds / 30u + 2u;
+    timeout.polls = cycles_of(microseconds) / POLL_CYCLES + 1u;
+    return timeout;
+}
+
+int fe310_timeout_over(struct fe310_timeout *timeout)
+{
+    if (rtc_stands) {
+        if (timeout->polls > 0u) {
+            --timeout->polls;
+        }
+        return timeout->polls == 0u;
+    }
+    return fe310_ticks() - timeout->start >= timeout->ticks;
 }
 
 uint32_t fe310_ticks(void)

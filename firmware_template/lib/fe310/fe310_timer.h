@@ -9,7 +9,7 @@
 
 #define FE310_RTC_HZ 32768u
 
-/* FE310_ERROR_RTC if mtime does not move within 2 ms. Sleeps are then counted loops. Call it once at start. */
+/* FE310_ERROR_RTC if mtime does not move within 2 ms. Sleeps and timeouts are then counted. Call it first of all. */
 int fe310_timer_init(void);
 
 /* mtime, its low 32 bits: differences are right over 18 hours. */
@@ -27,7 +27,20 @@ void fe310_delay_cycles(uint32_t cycles);
 /* At least so many microseconds, up to 5,000,000. */
 void fe310_delay_us(uint32_t microseconds);
 
-/* How often a device register must be read so that at least so many microseconds pass; at most 1,000,000 us. */
-uint32_t fe310_polls(uint32_t microseconds);
+/*
+ * A limit for a loop that polls a register:
+ *     struct fe310_timeout limit = fe310_timeout_in(1000u);
+ *     while (!ready()) { if (fe310_timeout_over(&limit)) { return ...; } }
+ * It is over after at least so many microseconds, by mtime, or by the number of polls if mtime does not count. Up to
+ * 1,000,000 us. A round changes nothing but what it reads, so a simulator may skip rounds.
+ */
+struct fe310_timeout {
+    uint32_t start;
+    uint32_t ticks;
+    uint32_t polls;
+};
+
+struct fe310_timeout fe310_timeout_in(uint32_t microseconds);
+int fe310_timeout_over(struct fe310_timeout *timeout);
 
 #endif

@@ -53,6 +53,7 @@ void fe310_stop(const char *text)
 
 void fe310_trap(uint32_t mcause, uint32_t mepc, uint32_t mtval)
 {
+    (void)fe310_timer_init();
     (void)fe310_uart_init(115200u);
     fe310_print("\nerror: trap: ");
     fe310_print(cause_text(mcause));

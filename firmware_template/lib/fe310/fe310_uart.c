@@ -18,20 +18,19 @@ uint32_t fe310_uart_divisor(uint32_t core_hz, uint32_t baud)
 
 int fe310_uart_drain(void)
 {
-    uint32_t waited_us;
+    struct fe310_timeout timeout = fe310_timeout_in(DRAIN_TIMEOUT_US);
     uint32_t bit_cycles = fe310_read(UART0_DIV) + 1u;
-    int status = FE310_ERROR_UART;
+    int status = FE310_OK;
 
     if ((fe310_read(UART0_TXCTRL) & UART_TXEN) == 0u) {
         return FE310_OK;
     }
     fe310_write(UART0_TXCTRL, UART_TXEN | UART_TXCNT(1));
-    for (waited_us = 0u; waited_us < DRAIN_TIMEOUT_US; ++waited_us) {
-        if ((fe310_read(UART0_IP) & UART_IP_TXWM) != 0u) {
-            status = FE310_OK;
+    while ((fe310_read(UART0_IP) & UART_IP_TXWM) == 0u) {
+        if (fe310_timeout_over(&timeout)) {
+            status = FE310_ERROR_UART;
             break;
         }
-        fe310_delay_us(1u);
     }
     /* The FIFO is empty when the last character starts: 10 bits more, and one to be sure. */
     fe310_delay_cycles(11u * bit_cycles);
@@ -61,14 +60,12 @@ int fe310_uart_init(uint32_t baud)
 
 int fe310_uart_write(uint8_t byte)
 {
-    uint32_t waited_us = 0u;
+    struct fe310_timeout timeout = fe310_timeout_in(FULL_TIMEOUT_US);
 
     while ((fe310_read(UART0_TXDATA) & UART_TXDATA_FULL) != 0u) {
-        if (waited_us >= FULL_TIMEOUT_US) {
+        if (fe310_timeout_over(&timeout)) {
             return FE310_ERROR_UART;
         }
-        fe310_delay_us(1u);
-        ++waited_us;
     }
     fe310_write(UART0_TXDATA, byte);
     return FE310_OK;
