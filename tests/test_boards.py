@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_each_board_is_complete_and_agrees_with_its_manifest(name: str) -> None:
     assert board.flash.end <= board.flash.device_origin + board.flash.device_size
     assert manifest["build"]["f_cpu"] == f"{board.clocks['core_default_hz']}L"
     spans = sorted((region.origin, region.end) for region in board.regions.values())
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     assert board.clocks["core_default_hz"] in board.clocks["core_choices_hz"]
 
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except UcNnError as error:
-        print(terminal(str(error), keep_newlines=True), file=sys.stderr)
+        print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--spec", type=Path, default=None, help="a model spec of yours to put into the project")
     new.add_argument("--name", default=None, help="the project's name (the folder's)")
 
-    convert = _verb(verbs, "convert", _convert, "turn a model spec into C", "uc-nn convert models/lenet5.yaml -o generated")
+    convert = _verb(
+        verbs, "convert", _convert, "turn a model spec into C", "uc-nn convert models/lenet5.yaml -o generated"
+    )
     _spec_arguments(convert)
     convert.add_argument("-o", "--output", type=Path, default=Path("."), help="folder for the C files (%(default)s)")
 
@@ -62,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="as JSON")
 
     validate = _verb(
-        verbs, "validate", _validate, "run test data through torch and the generated C", "uc-nn validate models/lenet5.yaml"
+        verbs,
+        "validate",
+        _validate,
+        "run test data through torch and the generated C",
+        "uc-nn validate models/lenet5.yaml",
     )
     validate.add_argument("spec", type=Path, help="the model spec (YAML)")
     validate.add_argument("--on", default="host", help="host (%(default)s)")
@@ -75,9 +81,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int | None], what: str, example: str
+    verbs: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int | None],
+    what: str,
+    example: str,
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}")
+    parser = verbs.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}"
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -1,6 +1,6 @@
 """The converter: the stages in order, from a spec file to the texts of C files. It writes nothing.
 
-    spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
+spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
 """
 
 from __future__ import annotations

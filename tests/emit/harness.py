@@ -66,7 +66,7 @@ def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc") ->
         runs="\n".join(f"    RUN({case.name}, {case.name.upper()});" for case in cases),
     )
     (folder / "main.c").write_text(main)
-    flags = "-std=c99 -Wall -Wextra -Wconversion -Wpedantic -Werror -O1 -g -ffp-contract=off".split()
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-O1", "-g", "-ffp-contract=off"]
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [f"{case.name}.c" for case in cases] + ["main.c"]
     subprocess.run([compiler, *flags, *sanitize, *sources, "-o", "program"], cwd=folder, check=True)

@@ -14,8 +14,8 @@ from tests.networks import design_of
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.spec import InputSpec, OutputSpec, Preprocess
 
-WARNINGS = "-Wall -Wextra -Wconversion -Wpedantic -Werror -std=c99 -ffp-contract=off".split()
-RISCV = "-march=rv32imac -mabi=ilp32 -mcmodel=medany -ffreestanding".split()
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-std=c99", "-ffp-contract=off"]
+RISCV = ["-march=rv32imac", "-mabi=ilp32", "-mcmodel=medany", "-ffreestanding"]
 
 # every kernel and every path of each: interior and border, groups, dilation, clipped windows, all activations
 NETWORKS = {
@@ -71,7 +71,9 @@ def test_the_headers_are_cpp11_together(compiler: str, sources: Path) -> None:
         '#include "chain.h"\n#include "maps.h"\n'
         "int use(chain_context *a, maps_context *b) { chain_run(a); maps_run(b); return chain_argmax(a); }\n"
     )
-    build(sources, compiler, "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "both.cpp", "-o", "both.o")
+    build(
+        sources, compiler, "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "both.cpp", "-o", "both.o"
+    )
 
 
 def test_nothing_is_writable_and_nothing_comes_from_a_libc(sources: Path) -> None:

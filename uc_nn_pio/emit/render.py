@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import jinja2
 import numpy as np
@@ -47,9 +48,7 @@ class LayerLine:
 
     name: str
     title: str
-    source: str
     shapes: str
-    buffers: str
     ram_bytes: int
     weight_bytes: int
     macs: int
@@ -92,17 +91,30 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel, inde
     x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
     arguments = [_pointer(x.offset), _pointer(y.offset)]
     buffers = f"reads bytes {x.offset}..{x.end - 1}, writes {y.offset}..{y.end - 1}"
-    ram = x.size if (node.output, node.inputs[0]) in plan.shared else x.size + y.size
+    shared = (node.output, node.inputs[0]) in plan.shared
+    ram = x.size if shared else x.size + y.size
     if kernel.scratch_bytes:
         scratch = plan.placement(f"{node.name}.scratch")
         arguments.append(_pointer(scratch.offset))
         buffers += f", scratch {scratch.offset}..{scratch.end - 1}"
         ram += scratch.size
-    if (node.output, node.inputs[0]) in plan.shared:
+    if shared:
         buffers += ", in place"
     shapes = f"{shape_text(kernel.input.shape)} -> {shape_text(kernel.output.shape)}"
     source = c_comment(node.source.layer)
+    line = partial(
+        LayerLine,
+        name=kernel.name,
+        title=node.op.title,
+        shapes=shapes,
+        ram_bytes=ram,
+        weight_bytes=sum(table.bytes for table in kernel.tables()),
+        macs=macs(design.graph, node),
+    )
     comment = f"/* {kernel.name}: {node.op.title}, {shapes}; layer {source}.\n * Context: {buffers}. */"
+    call = f"{kernel.function}({', '.join(arguments)});"
+    if kernel.free_in_place and shared:
+        return line(call=f"/* {kernel.name}: {node.op.title}, the same bytes under another shape */", text="")
     text = environment.get_template(kernel.template).render(
         k=kernel,
         prefix=kernel.prefix,
@@ -111,18 +123,7 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel, inde
         comment=comment,
         **kernel.variables(),
     )
-    return LayerLine(
-        name=kernel.name,
-        title=node.op.title,
-        source=source,
-        shapes=shapes,
-        buffers=buffers,
-        ram_bytes=ram,
-        weight_bytes=sum(table.bytes for table in kernel.tables()),
-        macs=macs(design.graph, node),
-        call=f"{kernel.function}({', '.join(arguments)});",
-        text=text,
-    )
+    return line(call=call, text=text)
 
 
 def _pointer(offset: int) -> str:

@@ -34,7 +34,14 @@ def report(design: Design) -> Mapping[str, Any]:
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
         "layers": [_layer(design, index) for index in range(len(design.kernels))],
         "buffers": [
-            {"name": p.name, "offset": p.offset, "bytes": p.size, "first": p.first, "last": p.last, "scratch": p.scratch}
+            {
+                "name": p.name,
+                "offset": p.offset,
+                "bytes": p.size,
+                "first": p.first,
+                "last": p.last,
+                "scratch": p.scratch,
+            }
             for p in plan.placements
         ],
     }

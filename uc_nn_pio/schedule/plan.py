@@ -110,7 +110,9 @@ def check(plan: Plan, problem: Problem) -> None:
     for item in plan.placements:
         if item.end > plan.total_bytes or item.offset % ALIGNMENT:
             raise PlanError(f"schedule {plan.schedule} placed {item.name} at {item.offset}..{item.end}")
-        if not item.scratch and (item.size != problem.sizes[item.name] or (item.first, item.last) != problem.lifetime(item.name)):
+        if not item.scratch and (
+            item.size != problem.sizes[item.name] or (item.first, item.last) != problem.lifetime(item.name)
+        ):
             raise PlanError(f"schedule {plan.schedule} gave {item.name} a wrong size or lifetime")
     for i, a in enumerate(plan.placements):
         for b in plan.placements[:i]:

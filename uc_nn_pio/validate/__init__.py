@@ -16,7 +16,6 @@ from uc_nn_pio.spec import ModelSpec, load_spec
 from uc_nn_pio.validate.host import HostModel
 
 TARGETS = ("host",)
-BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
         UcNnError: the spec names no test data, the data do not fit, or the target is not built yet.
     """
     from uc_nn_pio.capture import load_model  # imports torch
+    from uc_nn_pio.capture.inference import run_module
     from uc_nn_pio.convert import convert
 
     if on not in TARGETS:
@@ -72,7 +72,7 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     shapes = (graph.tensor(graph.inputs[0]).shape, graph.tensor(graph.outputs[0]).shape)
     with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
         target = HostModel(conversion.files, spec.name, shapes, Path(folder)).run(inputs)
-    expected = torch_outputs(load_model(spec), inputs)
+    expected = run_module(load_model(spec), inputs)
     target, expected = target.reshape(len(labels), -1), expected.reshape(len(labels), -1)
     scale = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
     return Validation(
@@ -85,15 +85,6 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
         worst_difference=float((np.abs(target - expected).max(axis=1) / scale).max()),
         min_accuracy=spec.validate.min_accuracy,
     )
-
-
-def torch_outputs(model: Any, inputs: np.ndarray) -> np.ndarray:
-    """What torch computes for inputs (N, ...) float32."""
-    import torch
-
-    with torch.no_grad():
-        parts = [model(torch.from_numpy(inputs[i : i + BATCH])).numpy() for i in range(0, len(inputs), BATCH)]
-    return np.concatenate(parts)
 
 
 def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -89,6 +89,11 @@ class Kernel:
         return False
 
     @property
+    def free_in_place(self) -> bool:
+        """Whether nothing is left to do, and no C is needed, where the output lies on the input's bytes."""
+        return False
+
+    @property
     def helpers(self) -> frozenset[str]:
         """Functions of ``math_f32.c.j2`` that the kernel calls."""
         return frozenset()

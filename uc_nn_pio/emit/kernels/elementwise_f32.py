@@ -59,12 +59,22 @@ class LogSoftmaxF32(SoftmaxF32):
 
 @dataclass(frozen=True)
 class PermuteF32(Kernel):
-    """A copy between memory order HWC and torch's CHW. The map's shape is the input's or the output's."""
+    """A copy between memory order HWC and torch's CHW; nothing at all where the bytes stay (order ``same``)."""
 
     op_type: ClassVar[type[Op]] = Permute
     template: ClassVar[str] = "permute_f32.c.j2"
 
+    @property
+    def in_place(self) -> bool:
+        return self.op.order == "same"
+
+    @property
+    def free_in_place(self) -> bool:
+        return self.op.order == "same"
+
     def variables(self) -> Mapping[str, Any]:
+        if self.op.order == "same":
+            return {"outer": self.output.elements, "inner": 1}
         to_chw = self.op.order == "hwc_to_chw"
         channels, height, width = self.input.shape if to_chw else self.output.shape
         outer, inner = (channels, height * width) if to_chw else (height * width, channels)

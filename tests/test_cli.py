@@ -1,0 +1,119 @@
+"""The command line: exit codes, messages without a traceback, the last good output untouched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_convert import folder as folder  # the fixture
+from tests.test_convert import write
+from uc_nn_pio import __version__
+from uc_nn_pio.cli import main
+
+
+def test_version_and_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and __version__ in capsys.readouterr().out
+    assert main([]) == 2
+
+
+def test_convert_writes_two_files_and_leaves_equal_ones_alone(folder: Path) -> None:
+    out = folder / "out"
+    assert main(["convert", str(write(folder)), "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["tiny.c", "tiny.h"]
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert main(["convert", str(write(folder)), "-o", str(out)]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+def _break_yaml(folder: Path) -> None:
+    (folder / "tiny.yaml").write_text("spec: 1\n\tname: x\n")
+
+
+def _unknown_key(folder: Path) -> None:
+    path = folder / "tiny.yaml"
+    path.write_text(path.read_text().replace("weights:", "wieghts:"))
+
+
+def _nan(folder: Path) -> None:
+    state = torch.load(folder / "net.pt", weights_only=True)
+    state["conv.weight"][0] = float("nan")
+    torch.save(state, folder / "net.pt")
+
+
+def _missing_weight(folder: Path) -> None:
+    state = torch.load(folder / "net.pt", weights_only=True)
+    del state["conv.bias"]
+    torch.save(state, folder / "net.pt")
+
+
+def _unsupported(folder: Path) -> None:
+    path = folder / "net.py"
+    path.write_text(path.read_text().replace("return self.output", "return 1 + self.output"))
+
+
+def _wrong_shape(folder: Path) -> None:
+    path = folder / "tiny.yaml"
+    path.write_text(path.read_text().replace("- 8", "- 80"))
+
+
+def _no_budget(folder: Path) -> None:
+    with (folder / "tiny.yaml").open("a") as stream:
+        stream.write("memory: {ram_budget: 10}\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_break_yaml, "tiny.yaml:2"),
+        (_unknown_key, "weights"),
+        (_nan, "conv.weight"),
+        (_missing_weight, "conv.bias"),
+        (_unsupported, "add"),
+        (_wrong_shape, "output"),
+        (_no_budget, "10 B"),
+    ],
+)
+def test_a_users_mistake_is_a_clear_error_and_the_last_good_output_stays(
+    spoil, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out"
+    spec = write(folder)
+    assert main(["convert", str(spec), "-o", str(out)]) == 0
+    good = {path.name: path.read_bytes() for path in out.iterdir()}
+    spoil(folder)
+    capsys.readouterr()
+    assert main(["convert", str(spec), "-o", str(out)]) == 2
+    text = capsys.readouterr().err
+    assert said in text and "error: " in text and "Traceback" not in text
+    assert good == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_report_as_text_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = str(write(folder))
+    assert main(["report", spec, "--board", "hifive1"]) == 0
+    assert "% of the board's 16,384 B" in capsys.readouterr().out
+    assert main(["report", spec, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [layer["name"] for layer in data["layers"]] == ["conv", "output"]
+    assert main(["report", spec, "--ablation", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"unfused_bytes", "fused_bytes", "planned_bytes"}
+
+
+def test_an_output_folder_that_cannot_be_written_is_a_clear_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out").write_text("a file")
+    assert main(["convert", str(write(folder)), "-o", str(folder / "out")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_validation_on_a_target_that_is_not_built_is_refused_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", str(write(folder)), "--on", "serial:/dev/ttyUSB1"]) == 2
+    assert "serial:/dev/ttyUSB1" in capsys.readouterr().err
