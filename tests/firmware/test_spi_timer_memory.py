@@ -140,3 +140,13 @@ def test_memory_functions_do_what_bytes_do(drivers):
             ctypes.c_void_p(base + to), ctypes.c_void_p(ctypes.addressof(other) + to), ctypes.c_size_t(size)
         )
         assert (order > 0) - (order < 0) == (left > right) - (left < right)
+
+
+def test_waits_end_without_an_rtc_too(drivers):
+    drivers.chip.rtc_runs = False
+    drivers.c.fe310_timer_init()
+    drivers.c.fe310_spi1_init(2, 4_000_000)
+    drivers.chip.spi.stuck = True
+    start = drivers.chip.us
+    assert drivers.c.fe310_spi1_transfer(0x55) == -5
+    assert 1_000 <= drivers.chip.us - start < 20_000
