@@ -1,0 +1,499 @@
+"""The core: RV32IMAC by Unicorn, with memory, register accesses, traps, counters and poll skipping.
+
+Unicorn runs the instructions; the hooks of ``native.py`` count them. Everything else that a FE310 core does and Unicorn
+does not is here: cycle and instruction counters without the host's clock, exceptions and interrupts into the firmware's
+handler, ``wfi``, misaligned accesses (which this core does not do), and clear stops where the chip has nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from unicorn import UC_ARCH_RISCV, UC_MODE_RISCV32, UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, Uc, UcError
+from unicorn import riscv_const as rv
+from unicorn import unicorn_const as uc_const
+from unicorn.unicorn_py3 import unicorn as binding
+
+from uc_nn_pio.errors import VirtualBoardError
+from uc_nn_pio.virtual import native
+from uc_nn_pio.virtual.bus import Bus, BusError, Peripheral
+from uc_nn_pio.virtual.clock import NEVER, Clock
+from uc_nn_pio.virtual.firmware import Firmware
+from uc_nn_pio.virtual.instructions import CSR_HIGH_OFFSET, MIP, Special, find_specials
+from uc_nn_pio.virtual.polling import PollSkip
+from uc_nn_pio.virtual.reports import Reports
+from uc_nn_pio.virtual.timing import FlatModel
+
+CAUSES = {
+    0: "instruction address misaligned",
+    1: "instruction access fault",
+    2: "illegal instruction",
+    3: "breakpoint",
+    4: "load address misaligned",
+    6: "store address misaligned",
+    8: "environment call",
+    11: "environment call",
+}
+MSTATUS_MIE = 1 << 3
+MSTATUS_MPIE = 1 << 7
+MSTATUS_MPP = 3 << 11
+INTERRUPT = 1 << 31
+NOWHERE = 0xFFFF_FFFE  # an address that is never run
+
+_lib = binding.uclib
+_MMIO_READ = binding.MMIO_READ_CFUNC
+_MMIO_WRITE = binding.MMIO_WRITE_CFUNC
+_MISALIGNED = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+# Parts of the chip's address map that exist and are not modelled (FE310-G000 manual v2, chapter 4).
+KNOWN_HOLES = (
+    (0x0000_0000, 0x0000_1000, "the debug unit's program buffer"),
+    (0x0000_1000, 0x0000_2000, "the mask ROM"),
+    (0x0002_0000, 0x0002_2000, "the OTP memory"),
+    (0x1001_0000, 0x1001_1000, "the OTP controller"),
+    (0x1001_6000, 0x1001_7000, "the I2C controller of the FE310-G002; the FE310-G000 has none"),
+)
+
+
+@dataclass
+class Memory:
+    """A span of memory with its bytes. ``writable`` is false for flash."""
+
+    name: str
+    base: int
+    data: np.ndarray
+    writable: bool
+
+
+class Cpu:
+    """One core. ``run`` executes until a cycle, an instruction limit or a request to stop."""
+
+    def __init__(
+        self,
+        memories: list[Memory],
+        bus: Bus,
+        clock: Clock,
+        firmware: Firmware,
+        reports: Reports,
+        costs: FlatModel,
+        poll_skip: bool = True,
+    ) -> None:
+        self.memories = memories
+        self.bus = bus
+        self.clock = clock
+        self.firmware = firmware
+        self.reports = reports
+        self.interrupts: Callable[[], int] = lambda: 0  # pending bits of mip
+        self._error: BaseException | None = None
+        self._trap: tuple[int, int, int] | None = None  # cause, pc, value
+        self._undo_registers: list[int] | None = None
+        self._counter_offset = {"cycle": 0, "instret": 0}
+        self._keep: list[object] = []  # callbacks that C code holds
+        self._running = False
+        self._reset_pc: int | None = None
+        self.pc = firmware.entry
+
+        self.uc = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
+        self.uc.ctl_set_cpu_model(rv.UC_CPU_RISCV32_SIFIVE_E31)
+        self._handle = self.uc._uch
+        self.state = np.zeros(native.STATE_WORDS, np.int64)
+        self._state = (ctypes.c_int64 * native.STATE_WORDS).from_buffer(self.state)
+        self._prepare_registers()
+        self.polls = PollSkip(self._state, clock, self.snapshot) if poll_skip else None
+        self._map_memories(costs)
+        for peripheral in bus.peripherals:
+            self._map_peripheral(peripheral)
+        self._add_hooks()
+
+    # -- set-up ----------------------------------------------------------------------------------------------------
+
+    def _prepare_registers(self) -> None:
+        names = [*(getattr(rv, f"UC_RISCV_REG_X{i}") for i in range(1, 32)), rv.UC_RISCV_REG_PC]
+        self._register_ids = (ctypes.c_int32 * 32)(*names)
+        self._register_values = (ctypes.c_uint64 * 32)()
+        base = ctypes.addressof(self._register_values)
+        self._register_pointers = (ctypes.c_void_p * 32)(*(base + 8 * i for i in range(32)))
+
+    def _map_memories(self, costs: FlatModel) -> None:
+        state = self._state
+        self._tables = []
+        for number, memory in enumerate(self.memories):
+            protection = UC_PROT_ALL if memory.writable else UC_PROT_READ | UC_PROT_EXEC
+            self.uc.mem_map_ptr(memory.base, len(memory.data), protection, memory.data.ctypes.data)
+            table = np.zeros(len(memory.data), np.int64)
+            self._tables.append(table)
+            field = native.REGION + number * native.REGION_FIELDS
+            state[field : field + 5] = (
+                memory.base, len(memory.data), memory.data.ctypes.data, table.ctypes.data, int(not memory.writable)
+            )  # fmt: skip
+        state[native.COST_MUL] = costs.mul
+        state[native.COST_DIV] = costs.div
+        state[native.COST_CSR] = costs.csr
+        state[native.COST_FLASH_RANDOM] = costs.flash_random_word
+        state[native.COST_FLASH_WORD] = costs.flash_sequential_word
+        state[native.COST_FLASH_BYTE] = costs.flash_byte
+        state[native.COST_MMIO] = costs.mmio
+        state[native.MMIO_END] = min(memory.base for memory in self.memories if memory.base >= 0x2000_0000)
+
+    def _map_peripheral(self, peripheral: Peripheral) -> None:
+        def read(engine: int, offset: int, size: int, user: int) -> int:
+            try:
+                return self._read_register(peripheral, offset, size)
+            except BaseException as error:  # it must cross C code first
+                return self._fail(error)
+
+        def write(engine: int, offset: int, size: int, value: int, user: int) -> None:
+            try:
+                self._write_register(peripheral, offset, size, value)
+            except BaseException as error:
+                self._fail(error)
+
+        callbacks = _MMIO_READ(read), _MMIO_WRITE(write)
+        self._keep.extend(callbacks)
+        size = -(-peripheral.size // 0x1000) * 0x1000
+        self._check(
+            _lib.uc_mmio_map(
+                self._handle, peripheral.base, size,
+                ctypes.cast(callbacks[0], ctypes.c_void_p), None, ctypes.cast(callbacks[1], ctypes.c_void_p), None,
+            )
+        )  # fmt: skip
+
+    def _add_hooks(self) -> None:
+        stop = ctypes.cast(_lib.uc_emu_stop, ctypes.c_void_p).value
+        misaligned = _MISALIGNED(self._on_misaligned)
+        self._keep.append(misaligned)
+        self._state[native.EMU_STOP] = stop or 0
+        self._state[native.MISALIGNED] = ctypes.cast(misaligned, ctypes.c_void_p).value or 0
+        state = self.state.ctypes.data
+        self._hook(uc_const.UC_HOOK_BLOCK, native.on_block.address, state)
+        self._hook(uc_const.UC_HOOK_MEM_READ | uc_const.UC_HOOK_MEM_WRITE, native.on_memory.address, state)
+        self.uc.hook_add(uc_const.UC_HOOK_INTR, self._on_exception)
+        self.uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
+        self.uc.hook_add(uc_const.UC_HOOK_MEM_INVALID, self._on_bad_access)
+        self._specials: dict[int, Special] = {}
+        for segment in self.firmware.segments:
+            self._specials.update(find_specials(segment.data, segment.run_address))
+        for address in self._specials:
+            self.uc.hook_add(uc_const.UC_HOOK_CODE, self._on_special, begin=address, end=address)
+
+    def _hook(self, kind: int, function: int, user_data: int) -> None:
+        handle = ctypes.c_size_t()
+        self._check(
+            _lib.uc_hook_add(
+                self._handle, ctypes.byref(handle), kind, ctypes.c_void_p(function), ctypes.c_void_p(user_data),
+                ctypes.c_uint64(1), ctypes.c_uint64(0),
+            )
+        )  # fmt: skip
+
+    @staticmethod
+    def _check(error: int) -> None:
+        if error:
+            raise UcError(error)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    @property
+    def cycles(self) -> int:
+        """Core cycles since power-up, skipped polls included."""
+        return self._state[native.CYCLES]
+
+    @property
+    def instructions(self) -> int:
+        """Instructions executed; those of skipped polls are counted apart."""
+        return self._state[native.INSTRUCTIONS]
+
+    def memory_counts(self) -> tuple[int, int]:
+        """Data reads from flash, and the cycles that they cost."""
+        return self._state[native.FLASH_READS], self._state[native.FLASH_CYCLES]
+
+    def snapshot(self) -> bytes:
+        """x1 to x31 and pc, exact also inside a register access."""
+        _lib.uc_reg_read_batch(self._handle, self._register_ids, self._register_pointers, 32)
+        return bytes(self._register_values)
+
+    def current_pc(self) -> int:
+        """Address of the instruction under way, or of the next one."""
+        return self.uc.reg_read(rv.UC_RISCV_REG_PC) if self._running else self.pc
+
+    def where(self) -> str:
+        """``pc 0x... in function`` for messages."""
+        return self.firmware.where(self.current_pc())
+
+    def register(self, name: str) -> int:
+        """A register by name (``a0``, ``mcause``...), for tests and messages."""
+        return self.uc.reg_read(getattr(rv, f"UC_RISCV_REG_{name.upper()}"))
+
+    def set_register(self, name: str, value: int) -> None:
+        """Set a register by name."""
+        self.uc.reg_write(getattr(rv, f"UC_RISCV_REG_{name.upper()}"), value)
+
+    def stop_soon(self) -> None:
+        """Stop in front of the next block."""
+        self._state[native.STOP_AT] = 0
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, stop_at: int, instruction_limit: int) -> None:
+        """Execute until cycle ``stop_at``, ``instruction_limit`` executed instructions, or ``stop_soon``.
+
+        Raises:
+            VirtualBoardError: the firmware did what the chip cannot do, or took a trap without a handler.
+        """
+        self.clock.sync(self.cycles)
+        self._apply_reset()
+        self._take_interrupt()
+        self._state[native.STOP_AT] = min(stop_at, self.clock.next_hard_event())
+        self._state[native.INSTRUCTION_LIMIT] = instruction_limit
+        self._running = True
+        before = self.cycles, self.instructions
+        try:
+            error = _lib.uc_emu_start(self._handle, self.pc, NOWHERE, 0, 0)
+        finally:
+            self._running = False
+        self.pc = self.uc.reg_read(rv.UC_RISCV_REG_PC)
+        if self.uc._hook_exception is not None:
+            self._error, self.uc._hook_exception = self.uc._hook_exception, None
+        if self._state[native.SQUASH]:
+            self._undo()
+        if self._error is not None:
+            failure, self._error = self._error, None
+            raise failure
+        if self._reset_pc is not None:
+            self._trap = None
+        elif self._trap is not None:
+            self._take_trap()
+        elif error:
+            raise self._stop(f"the emulator stopped: {UcError(error)}", why="no rule of the model covers it")
+        elif self.pc == NOWHERE and before == (self.cycles, self.instructions):
+            raise self._stop("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
+        self.clock.sync(self.cycles)
+        self._apply_reset()
+
+    def reset(self, pc: int) -> None:
+        """A device resets the chip: the core goes on at ``pc``; memory stays."""
+        self._reset_pc = pc
+        if self._running and not self._state[native.SQUASH]:
+            self._begin_squash()
+
+    def _apply_reset(self) -> None:
+        if self._reset_pc is not None:
+            self.pc, self._reset_pc = self._reset_pc, None
+            for name in ("mstatus", "mie", "mtvec", "mcause", "mepc", "mtval"):
+                self.set_register(name, 0)
+
+    # -- register accesses -----------------------------------------------------------------------------------------
+
+    def _read_register(self, peripheral: Peripheral, offset: int, size: int) -> int:
+        if self._state[native.SQUASH]:
+            return 0
+        self.clock.sync(self._state[native.CYCLES])
+        peripheral.pure_read = True
+        value = peripheral.read(offset, size)
+        if self.polls is not None:
+            if peripheral.pure_read:
+                self.polls.saw(peripheral.base + offset, value)
+            else:
+                self.polls.forget()
+        return value
+
+    def _write_register(self, peripheral: Peripheral, offset: int, size: int, value: int) -> None:
+        if self._state[native.SQUASH]:
+            return
+        self.clock.sync(self._state[native.CYCLES])
+        if self.polls is not None:
+            self.polls.forget()
+        peripheral.write(offset, size, value)
+        hard = self.clock.next_hard_event()
+        if hard < self._state[native.STOP_AT]:
+            self._state[native.STOP_AT] = hard
+
+    def _fail(self, error: BaseException) -> int:
+        if isinstance(error, BusError):
+            error = self._stop(error.what, error.why, error.next_step)
+        if self._error is None:
+            self._error = error
+        self._begin_squash()
+        return 0
+
+    def _begin_squash(self) -> None:
+        """Undo what is left of this block: Unicorn only stops at its end."""
+        self._undo_registers = list(np.frombuffer(self.snapshot(), np.uint64).tolist())
+        self._state[native.SQUASH] = 1
+        _lib.uc_emu_stop(self._handle)
+
+    def _undo(self) -> None:
+        words = self._state[native.SQUASH] - 1
+        for i in reversed(range(words)):
+            where, old = self._state[native.UNDO + 2 * i], self._state[native.UNDO + 2 * i + 1]
+            self.memories[where >> 32].data.view(np.int32)[where & 0xFFFF_FFFF] = old
+        self._state[native.SQUASH] = 0
+        assert self._undo_registers is not None
+        for i in range(1, 32):
+            self.uc.reg_write(rv.UC_RISCV_REG_X0 + i, self._undo_registers[i - 1])
+        self.pc = self._undo_registers[31]
+
+    # -- exceptions and interrupts ---------------------------------------------------------------------------------
+
+    def _on_misaligned(self, address: int, kind: int) -> int:
+        self._begin_squash()
+        assert self._undo_registers is not None
+        cause = 6 if kind == uc_const.UC_MEM_WRITE else 4
+        self._trap = (cause, self._undo_registers[31], address)
+        return 0
+
+    def _on_exception(self, uc: Uc, number: int, user: object) -> None:
+        # Unicorn has moved pc behind the instruction, by 4 whatever its length.
+        pc = uc.reg_read(rv.UC_RISCV_REG_PC) - 4
+        if not self._state[native.SQUASH]:
+            self._trap = (11 if number == 8 else number, pc, self._instruction(pc) if number == 2 else 0)
+        uc.emu_stop()
+
+    def _on_invalid(self, uc: Uc, user: object) -> bool:
+        pc = uc.reg_read(rv.UC_RISCV_REG_PC)
+        word = self._instruction(pc)
+        breakpoint_ = word == 0x0010_0073 or word & 0xFFFF == 0x9002
+        if not self._state[native.SQUASH]:
+            self._trap = (3, pc, 0) if breakpoint_ else (2, pc, word)
+        return False
+
+    def _instruction(self, pc: int) -> int:
+        for memory in self.memories:
+            if memory.base <= pc < memory.base + len(memory.data) - 3:
+                word = int.from_bytes(memory.data[pc - memory.base :][:4].tobytes(), "little")
+                return word if word & 3 == 3 else word & 0xFFFF
+        return 0
+
+    def _take_trap(self) -> None:
+        assert self._trap is not None
+        (cause, pc, value), self._trap = self._trap, None
+        name = CAUSES.get(cause, f"cause {cause}")
+        text = f"{name} at pc 0x{pc:08X}" + (f", value 0x{value:08X}" if cause in (2, 4, 6) else "")
+        handler = self.register("mtvec")
+        self.pc = pc
+        if handler & ~3 == 0:
+            raise self._stop(
+                f"exception {cause}: {text}",
+                why="the firmware has no trap handler (mtvec is 0), so the chip would run off to address 0",
+                next_step="mend the instruction, or set mtvec to a handler that prints mcause, mepc and mtval",
+            )
+        if pc == handler & ~3:
+            raise self._stop(
+                f"exception {cause}: {text}",
+                why="it is the first instruction of the trap handler: the chip would loop here for ever",
+                next_step="mend the trap handler",
+            )
+        self.reports.add("trap", text)
+        self._enter_handler(cause, pc, value)
+
+    def _take_interrupt(self) -> None:
+        pending = self.interrupts() & self.register("mie")
+        if not pending or not self.register("mstatus") & MSTATUS_MIE:
+            return
+        cause = 3 if pending & 1 << 3 else 7
+        self._enter_handler(INTERRUPT | cause, self.pc, 0)
+
+    def _enter_handler(self, cause: int, pc: int, value: int) -> None:
+        mstatus = self.register("mstatus")
+        mpie = MSTATUS_MPIE if mstatus & MSTATUS_MIE else 0
+        self.set_register("mstatus", mstatus & ~(MSTATUS_MIE | MSTATUS_MPIE) | mpie | MSTATUS_MPP)
+        self.set_register("mepc", pc)
+        self.set_register("mcause", cause)
+        self.set_register("mtval", value)
+        handler = self.register("mtvec")
+        vectored = handler & 1 and cause & INTERRUPT
+        self.pc = (handler & ~3) + (4 * (cause & 0xFF) if vectored else 0)
+
+    def _on_bad_access(self, uc: Uc, kind: int, address: int, size: int, value: int, user: object) -> bool:
+        if self._state[native.SQUASH]:
+            return False
+        verb = {
+            uc_const.UC_MEM_READ_UNMAPPED: "a load from",
+            uc_const.UC_MEM_WRITE_UNMAPPED: "a store to",
+            uc_const.UC_MEM_WRITE_PROT: "a store to",
+        }.get(kind, "a jump to")
+        if kind == uc_const.UC_MEM_WRITE_PROT:
+            self._error = self._stop(
+                f"a store to flash, address 0x{address:08X}",
+                why="flash is read-only for stores; the real chip ignores or faults on it",
+                next_step="is a const object cast to non-const, or data missing from .data?",
+            )
+        else:
+            hole = next((name for low, high, name in KNOWN_HOLES if low <= address < high), None)
+            self._error = self._stop(
+                f"{verb} address 0x{address:08X}, where this board has nothing",
+                why=f"that is {hole}, which this model lacks"
+                if hole
+                else "no memory and no peripheral is mapped there",
+                next_step="a stray pointer, or a register of another chip",
+            )
+        return False
+
+    def _stop(self, what: str, why: str | None = None, next_step: str | None = None) -> VirtualBoardError:
+        return VirtualBoardError(
+            what, where=f"{self.where()} ({self.firmware.path.name})", why=why, next_step=next_step
+        )
+
+    # -- instructions that need more than Unicorn does -----------------------------------------------------------------
+
+    def _on_special(self, uc: Uc, address: int, size: int, user: object) -> None:
+        special = self._specials[address]
+        if special.kind == "csr":
+            self._access_counter(special)
+            uc.reg_write(rv.UC_RISCV_REG_PC, address + 4)
+        elif special.kind == "wfi":
+            self._wait_for_interrupt()
+            uc.reg_write(rv.UC_RISCV_REG_PC, address + 4)
+        elif special.kind == "fence.i":
+            for memory, table in zip(self.memories, self._tables, strict=True):
+                if memory.writable:
+                    table[:] = 0
+        else:  # it may unmask an interrupt: look again behind it
+            self.stop_soon()
+
+    def _counters(self) -> dict[str, int]:
+        skipped = self.polls.skipped_instructions if self.polls is not None else 0
+        return {"cycle": self.cycles, "instret": self.instructions + skipped}
+
+    def _access_counter(self, special: Special) -> None:
+        """Read, and perhaps write, mip or a counter; the counters are emulated cycles, never the host's clock."""
+        if special.csr == MIP:
+            self.clock.sync(self.cycles)
+            old = self.interrupts()
+        else:
+            name = "cycle" if special.csr & 0xF == 0 else "instret"
+            full = self._counters()[name] + self._counter_offset[name]
+            high = bool(special.csr & CSR_HIGH_OFFSET)
+            old = full >> 32 & 0xFFFF_FFFF if high else full & 0xFFFF_FFFF
+            operand = special.source if special.immediate else self._x(special.source)
+            writes = special.operation == 1 or special.source != 0
+            if writes and special.csr < 0xC00:
+                new = {1: operand, 2: old | operand, 3: old & ~operand}[special.operation]
+                wanted = (full & 0xFFFF_FFFF | new << 32) if high else (full & ~0xFFFF_FFFF | new)
+                self._counter_offset[name] += wanted - full
+        if special.target:
+            self.uc.reg_write(rv.UC_RISCV_REG_X0 + special.target, old)
+
+    def _x(self, number: int) -> int:
+        return self.uc.reg_read(rv.UC_RISCV_REG_X0 + number) & 0xFFFF_FFFF if number else 0
+
+    def _wait_for_interrupt(self) -> None:
+        """Let time pass until an interrupt that mie enables is pending; the handler runs if mstatus lets it."""
+        self.clock.sync(self.cycles)
+        while not self.interrupts() & self.register("mie"):
+            event = self.clock.next_event()
+            if event == NEVER:
+                self._error = self._stop(
+                    "wfi with nothing that could wake the core",
+                    why="no enabled interrupt is armed (only the CLINT's timer and software interrupts are modelled)",
+                    next_step="set mtimecmp and mie before wfi",
+                )
+                self._begin_squash()
+                return
+            if self.polls is not None:
+                self.polls.skipped_cycles += max(event - self.cycles, 0)
+            self._state[native.CYCLES] = max(event, self.cycles)
+            self.clock.sync(self.cycles)
+        self.stop_soon()

@@ -1,0 +1,1 @@
+"""The FE310's peripherals, one file each."""

@@ -1,0 +1,206 @@
+"""SPI1 and SPI2: FIFOs, shift time and chip selects at pin level (FE310-G000 manual v2, chapter 19; SPIMedia.scala).
+
+Chip select, as the controller's source has it: with no frame under way the select pins show ``csdef``. A frame first
+flips the pin that ``csid`` names (unless csmode is OFF); csmode AUTO (0) lets go after every frame, HOLD (2) keeps it
+until csid, csdef or csmode changes. So a select made by writing ``csdef`` is as visible as one made by a frame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from uc_nn_pio.virtual.bus import BusError, Peripheral, Register
+from uc_nn_pio.virtual.clock import Clock
+from uc_nn_pio.virtual.peripherals.gpio import Gpio
+from uc_nn_pio.virtual.reports import Reports
+
+DEPTH = 8
+FULL_OR_EMPTY = 1 << 31
+AUTO, HOLD, OFF = 0, 2, 3
+
+SPI_REGISTERS = (
+    Register(0x00, "sckdiv", 3),
+    Register(0x04, "sckmode"),
+    Register(0x10, "csid"),
+    Register(0x14, "csdef", 1),
+    Register(0x18, "csmode"),
+    Register(0x28, "delay0", 0x0001_0001),
+    Register(0x2C, "delay1", 0x0000_0001),
+    Register(0x40, "fmt", 0x0008_0000),
+    Register(0x48, "txdata"),
+    Register(0x4C, "rxdata"),
+    Register(0x50, "txmark"),
+    Register(0x54, "rxmark"),
+    Register(0x70, "ie"),
+    Register(0x74, "ip"),
+)
+
+
+class SpiDevice(Protocol):
+    """Something on the bus that sees its own chip select on a pad."""
+
+    def exchange(self, mosi: int, sck_hz: float, mode: int) -> int | None:
+        """One byte out and in; ``None`` if the device is not selected."""
+
+
+class Spi(Peripheral):
+    """A controller without a flash behind it. ``pins``: chip selects by number, then mosi, miso, sck."""
+
+    REGISTERS = SPI_REGISTERS
+
+    def __init__(
+        self,
+        name: str,
+        base: int,
+        clock: Clock,
+        reports: Reports,
+        gpio: Gpio,
+        *,
+        cs_pins: dict[int, int],
+        data_pins: tuple[int, int, int],
+    ) -> None:
+        self._gpio = gpio
+        self._cs_pins = cs_pins
+        self._mosi, self._miso, self._sck = data_pins
+        self._cs_mask = sum(1 << number for number in cs_pins)
+        self._devices: list[SpiDevice] = []
+        self._tx: deque[int] = deque()
+        self._rx: deque[int] = deque()
+        self._shifting = False
+        self._generation = 0  # a reset forgets the frame under way
+        self._asserted = False
+        self._release = False
+        super().__init__(name, base, clock, reports)
+        self.values["csdef"] = self._cs_mask
+        self._show(self._cs_mask)
+
+    def attach(self, device: SpiDevice) -> None:
+        """Wire a device to the data lines."""
+        self._devices.append(device)
+
+    def reset(self) -> None:
+        super().reset()
+        self.values["csdef"] = self._cs_mask
+        self._tx.clear()
+        self._rx.clear()
+        self._shifting = self._asserted = self._release = False
+        self._generation += 1
+        self._show(self._cs_mask)
+
+    @property
+    def sck_hz(self) -> float:
+        return self.clock.core_hz / (2 * (self.values["sckdiv"] + 1))
+
+    # -- chip select ----------------------------------------------------------------------------------------------
+
+    def write_csid(self, value: int) -> None:
+        self._select_change("csid", value)
+
+    def write_csdef(self, value: int) -> None:
+        self._select_change("csdef", value & self._cs_mask)
+
+    def write_csmode(self, value: int) -> None:
+        self._select_change("csmode", value & 3)
+
+    def _select_change(self, name: str, value: int) -> None:
+        changed = self.values[name] != value
+        self.values[name] = value
+        if self._asserted and changed:
+            self._release = True
+        if not self._shifting:
+            self._let_go_if_due()
+
+    def _let_go_if_due(self) -> None:
+        if self._asserted and (self._release or self.values["csmode"] == AUTO):
+            self._asserted = self._release = False
+        if not self._asserted:
+            self._show(self.values["csdef"])
+
+    def _show(self, levels: int) -> None:
+        for number, pin in self._cs_pins.items():
+            self._gpio.set_iof(pin, 0, levels >> number & 1)
+
+    # -- data -----------------------------------------------------------------------------------------------------
+
+    def read_txdata(self) -> int:
+        return FULL_OR_EMPTY if len(self._tx) >= DEPTH else 0
+
+    def write_txdata(self, value: int) -> None:
+        if len(self._tx) >= DEPTH:
+            self.reports.add("spi", f"{self.name}: a byte was written to a full txdata and lost")
+            return
+        self._tx.append(value & 0xFF)
+        self._start()
+
+    def write_fmt(self, value: int) -> None:
+        if value & 3 or value >> 16 & 0xF != 8:
+            raise BusError(
+                f"{self.name}.fmt = 0x{value:08X}: dual, quad or a frame length other than 8",
+                "this model of SPI1 and SPI2 shifts single-lane frames of 8 bits",
+                "use proto 0 and len 8",
+            )
+        self.values["fmt"] = value
+
+    def _start(self) -> None:
+        if self._shifting or not self._tx:
+            return
+        half_periods = 16
+        delay0, delay1 = self.values["delay0"], self.values["delay1"]
+        if not self._asserted:
+            self._asserted = True
+            if self.values["csmode"] != OFF:
+                self._show(self.values["csdef"] ^ 1 << self.values["csid"])
+            half_periods += 2 * ((delay0 & 0xFF) + (delay0 >> 16 & 0xFF) + (delay1 & 0xFF))
+        self._shifting = True
+        generation, byte = self._generation, self._tx.popleft()
+        cycles = half_periods * (self.values["sckdiv"] + 1)
+        self.clock.after_cycles(cycles, lambda: self._done(generation, byte))
+
+    def _done(self, generation: int, byte: int) -> None:
+        if generation != self._generation:
+            return
+        self._shifting = False
+        received = self._exchange(byte)
+        if not self.values["fmt"] & 8:  # dir: receive
+            if len(self._rx) >= DEPTH:
+                self.reports.add("spi", f"{self.name}: receive overrun, a byte was lost")
+            else:
+                self._rx.append(received)
+        self._let_go_if_due()
+        self._start()
+
+    def _exchange(self, byte: int) -> int:
+        floating = 0xFF * self._gpio.floating_level(self._miso)
+        if not all(self._gpio.muxed(pin) for pin in (self._mosi, self._miso, self._sck)):
+            self.reports.add(
+                "spi", f"{self.name}: its pins GPIO{self._mosi}, {self._miso}, {self._sck} are not all muxed (iof_en)"
+            )
+            return floating
+        lsb_first = self.values["fmt"] & 4
+        for device in self._devices:
+            answer = device.exchange(_reversed(byte) if lsb_first else byte, self.sck_hz, self.values["sckmode"] & 3)
+            if answer is not None:
+                return _reversed(answer) if lsb_first else answer
+        return floating
+
+    def read_rxdata(self) -> int:
+        if not self._rx:
+            return FULL_OR_EMPTY
+        self.pure_read = False
+        return self._rx.popleft()
+
+    def write_rxdata(self, value: int) -> None:
+        """Read-only."""
+
+    def read_ip(self) -> int:
+        txwm = len(self._tx) < self.values["txmark"] & 7
+        rxwm = len(self._rx) > self.values["rxmark"] & 7
+        return txwm | rxwm << 1
+
+    def write_ip(self, value: int) -> None:
+        """Read-only."""
+
+
+def _reversed(byte: int) -> int:
+    return int(f"{byte:08b}"[::-1], 2)
