@@ -1,8 +1,8 @@
 """Board data: what placement, reports, the linker script and the virtual board know of a chip.
 
 A board is one JSON file in ``boards/``: a PlatformIO board manifest with a ``uc_nn`` section (memory regions with read
-costs, core costs, clocks, pins). Numbers carry their source beside them. One :class:`Board` is loaded at the edge (command
-line, extra script) and passed along; nothing else opens these files.
+costs, core costs, clocks, pins). Numbers carry their source beside them. One :class:`Board` is loaded at the edge
+(command line, extra script) and passed along; nothing else opens these files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Board:
-    """One board. ``details`` is the rest of its ``uc_nn`` section (core, icache, clocks, pins), read by who needs it."""
+    """One board. ``details`` is the rest of its ``uc_nn`` section: core, icache, clocks, pins."""
 
     id: str
     name: str

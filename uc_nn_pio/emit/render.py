@@ -1,7 +1,7 @@
 """A finished design becomes C: one header, one source.
 
-Same design, same bytes: nothing here reads a clock, a path or a user's name. What a user may have written (labels, layer
-names) is escaped where it is written.
+Same design, same bytes: nothing here reads a clock, a path or a user's name. What a user may have written (labels,
+layer names) is escaped where it is written.
 """
 
 from __future__ import annotations

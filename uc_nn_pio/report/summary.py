@@ -83,7 +83,8 @@ def report_text(design: Design) -> str:
         )
     lines += [
         "",
-        f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + {ram['scratch_bytes']:,} scratch"
+        f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + "
+        f"{ram['scratch_bytes']:,} scratch"
         + _share(ram["context_bytes"], ram["board_bytes"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",

@@ -6,7 +6,7 @@ from uc_nn_pio.schedule.plan import Plan, Problem
 
 
 def memory_map(plan: Plan, problem: Problem, columns: int = 64) -> str:
-    """A row a step; ``=`` is read, ``#`` written, ``%`` scratch, ``.`` free. One column is total / ``columns`` bytes."""
+    """A row a step; ``=`` is read, ``#`` written, ``%`` scratch, ``.`` free. A column is total / ``columns`` bytes."""
     total = max(plan.total_bytes, 1)
     width = max(len(step.name) for step in problem.steps)
     lines = [f"{'':{width}}  0{'':{columns - 2}}{total} B"]

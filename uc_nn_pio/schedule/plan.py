@@ -1,9 +1,9 @@
 """What every schedule takes and returns. A schedule knows sizes and lifetimes, never operators.
 
-A *problem* is a list of steps in execution order. A step reads buffers, writes buffers and may need scratch bytes while
-it runs. A *plan* gives every buffer and scratch an offset in one block of memory, the context. Time is the step's index:
-a buffer lives from the step that writes it to the last that reads it, the network's input from step 0, its output to
-the last step. All sizes and offsets are bytes.
+A *problem* is a list of steps in execution order. A step reads buffers, writes buffers and may need scratch bytes
+while it runs. A *plan* gives every buffer and scratch an offset in one block of memory, the context. Time is the step's
+index: a buffer lives from the step that writes it to the last that reads it, the network's input from step 0, its
+output to the last step. All sizes and offsets are bytes.
 """
 
 from __future__ import annotations

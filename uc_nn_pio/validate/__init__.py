@@ -107,7 +107,7 @@ def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
         raise SpecError(
             f"cannot read test data from {spec.validate.file.name}: {error}",
             where=where,
-            why="an .npz with arrays 'images' (N, C, H, W) uint8 and 'labels' (N,) is expected, without pickled objects",
+            why="expected: an .npz with arrays 'images' (N, C, H, W) uint8 and 'labels' (N,), without pickled objects",
         ) from error
     if images.shape[1:] != spec.input.shape or images.dtype != np.uint8 or len(labels) != len(images):
         raise SpecError(

@@ -64,24 +64,7 @@ def select(graph: Graph, prefix: str) -> list[Kernel]:
 
 # Parts of names that the generated C uses itself: the API, the assertions' tags and the mathematical helpers.
 _RESERVED = frozenset(
-    [
-        "context",
-        "input",
-        "set_row",
-        "push_row",
-        "row",
-        "reset",
-        "run",
-        "output",
-        "argmax",
-        "label",
-        "pixels",
-        "exp",
-        "log",
-        "sigmoid",
-        "tanh",
-        "assert",
-    ]
+    "context input set_row push_row row reset run output argmax label pixels exp log sigmoid tanh assert".split()
 )
 _SUFFIXES = ("", "_at", "_border", "_weights", "_scratch")
 

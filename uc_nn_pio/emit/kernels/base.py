@@ -18,7 +18,7 @@ from uc_nn_pio.graph.ops import Op
 
 @dataclass(frozen=True)
 class Table:
-    """A ``const`` array, in the order in which its kernel reads it. ``name`` is the C name without the model's prefix."""
+    """A ``const`` array, in the order in which its kernel reads it. ``name`` is its C name without the model's."""
 
     name: str
     ctype: str

@@ -1,4 +1,4 @@
-"""float32 fully connected layer: the weights are read once, in address order, each output's bias in front of its row."""
+"""float32 fully connected layer: weights are read once, in address order, each output's bias in front of its row."""
 
 from __future__ import annotations
 
