@@ -118,14 +118,20 @@ class Sensor(Sccb):
 
 
 class ArduChip:
-    """The ArduChip of a Mini 2MP. A capture takes ``frame_us``; its FIFO then gives ``fifo``."""
+    """The ArduChip of a Mini 2MP. A capture takes ``frame_us``; its FIFO then gives ``fifo``.
 
-    def __init__(self, chip: Chip, fifo: bytes, *, version: int = 0x73, frame_us: float = 66_667.0) -> None:
+    A burst begins with ``burst_dummy`` bytes that are not from the FIFO: one on the Mini 2MP, none on the Plus.
+    """
+
+    def __init__(
+        self, chip: Chip, fifo: bytes, *, version: int = 0x73, frame_us: float = 66_667.0, burst_dummy: int = 1
+    ) -> None:
         self.chip = chip
         self.fifo = fifo
         self.length = len(fifo)
         self.version = version
         self.frame_us = frame_us
+        self.burst_dummy = burst_dummy
         self.registers = {0x00: 0x00}
         self.done_at: float | None = None
         self.captures = 0
@@ -142,7 +148,7 @@ class ArduChip:
             self._bytes = []
             return
         if self._bytes and self._bytes[0] == 0x3C:
-            self.bursts.append(len(self._bytes) - 1)
+            self.bursts.append(len(self._bytes) - 1 - self.burst_dummy)
 
     def exchange(self, byte: int) -> int:
         self._bytes.append(byte)
@@ -151,7 +157,8 @@ class ArduChip:
         if position < 0:
             return 0x00
         if command == 0x3C:
-            return self.fifo[position] if position < len(self.fifo) else 0xEE
+            position -= self.burst_dummy
+            return self.fifo[position] if 0 <= position < len(self.fifo) else 0xEE
         if command & 0x80:
             self._write(command & 0x7F, byte)
             return 0x00

@@ -17,11 +17,16 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The drivers as a shared library; memcpy and friends under names of their own."""
-    path = tmp_path_factory.mktemp("drivers") / "drivers.so"
+    """The drivers as a shared library."""
+    return compile_drivers(tmp_path_factory.mktemp("drivers") / "drivers.so")
+
+
+def compile_drivers(path: Path, *flags: str) -> Path:
+    """Compile the drivers; memcpy and friends get names of their own."""
     names = [f"-D{name}=fe310_{name}" for name in ("memcpy", "memmove", "memset", "memcmp")]
     sources = [*driver_sources(".c"), HERE / "host" / "shim.c"]
-    run(["gcc", "-DFE310_HOST", *names, *STRICT, "-O1", "-shared", "-fPIC", *includes(), *sources, "-o", path])
+
+    run(["gcc", "-DFE310_HOST", *names, *STRICT, "-O1", "-shared", "-fPIC", *flags, *includes(), *sources, "-o", path])
     return path
 
 

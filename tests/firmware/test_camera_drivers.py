@@ -11,6 +11,7 @@ import pytest
 
 from tests.firmware.camera import ArduChip, Sccb, Sensor
 from tests.firmware.chip import SCL, SDA
+from tests.firmware.conftest import Drivers, compile_drivers
 
 FRAME = 64 * 64
 SETTINGS = Path(__file__).parent / "data" / "ov2640_y8_64x64.csv"
@@ -270,6 +271,14 @@ def test_dummy_bytes_are_the_length_beyond_the_frame_and_come_first(drivers, dum
     assert read_frame(drivers) == (0, frame(0))
     assert chip.bursts == [FRAME + dummy]  # one burst: chip select never rose in between
     assert not chip.selected
+
+
+def test_the_plus_module_has_no_byte_in_front_of_a_burst(tmp_path):
+    plus = Drivers(compile_drivers(tmp_path / "plus.so", "-DARDUCAM_BURST_DUMMY_BYTES=0"))
+    ArduChip(plus.chip, frame(8), burst_dummy=0)
+    plus.c.arducam_init(2)
+    assert plus.c.arducam_capture(1000) == 0
+    assert read_frame(plus) == (0, frame(0))
 
 
 @pytest.mark.parametrize("length", [0, 1, FRAME - 1, FRAME + 17, 2 * FRAME, 0x7FFFFF])

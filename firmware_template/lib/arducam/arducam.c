@@ -160,7 +160,8 @@ int arducam_read_start(uint32_t frame_bytes)
     }
     fe310_spi1_select();
     status = fe310_spi1_transfer(BURST_READ);
-    for (dummy = last_length - frame_bytes; dummy > 0u && status >= 0; --dummy) {
+    dummy = last_length - frame_bytes + ARDUCAM_BURST_DUMMY_BYTES;
+    for (; dummy > 0u && status >= 0; --dummy) {
         status = fe310_spi1_transfer(0x00u);
     }
     return status < 0 ? status : ARDUCAM_OK;

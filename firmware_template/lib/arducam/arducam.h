@@ -18,6 +18,15 @@
 #define ARDUCAM_SCK_HZ 4000000u  /* the ArduChip takes 8 MHz; half of it over jumper wires */
 #define ARDUCAM_MAX_DUMMY_BYTES 16u
 
+/*
+ * What a burst begins with, beside what lies in the FIFO: the Mini 2MP sends one byte that means nothing, the Mini 2MP
+ * Plus none. Nothing tells the two apart, so a Plus needs -D ARDUCAM_BURST_DUMMY_BYTES=0 (without it the picture is one
+ * pixel too far left; a Mini with it, too far right).
+ */
+#ifndef ARDUCAM_BURST_DUMMY_BYTES
+#define ARDUCAM_BURST_DUMMY_BYTES 1u
+#endif
+
 #define ARDUCAM_OK 0
 #define ARDUCAM_ERROR_ABSENT (-31)  /* the ArduChip does not answer on SPI1 */
 #define ARDUCAM_ERROR_VERSION (-32) /* a chip answers, but it is not the ArduChip of a Mini 2MP */
@@ -33,7 +42,7 @@ int arducam_init(uint32_t cs_pin);
 /* Catches the next frame. Waits for it, at most timeout_ms. */
 int arducam_capture(uint32_t timeout_ms);
 
-/* Starts a burst read of a frame of so many bytes. The FIFO may hold up to 16 more: dummy bytes, all in front. */
+/* Starts a burst read of a frame of so many bytes. The FIFO may hold up to 16 more, which mean nothing, all in front. */
 int arducam_read_start(uint32_t frame_bytes);
 
 /* The next bytes of the frame. */
