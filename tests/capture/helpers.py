@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
 from pathlib import Path
 
@@ -95,14 +94,8 @@ def save_export(
 ) -> Path:
     """``module`` as torch.export.save writes it; with ``core`` decomposed to core ATen first."""
     program = torch.export.export(module.eval(), (torch.zeros(1, *shape),), strict=strict)
-    torch.export.save(program.run_decompositions(_core_aten()) if core else program, path)
+    torch.export.save(program.run_decompositions() if core else program, path)
     return path
-
-
-@functools.cache
-def _core_aten() -> object:
-    """torch's own table, which takes longer to build than a small network to decompose."""
-    return torch.export.default_decompositions()
 
 
 def capture_export(module: nn.Module, shape: tuple[int, ...], path: Path, *, core: bool = False) -> Graph:
