@@ -99,6 +99,23 @@ def test_a_linear_writes_the_map_that_is_made_of_it(bias: bool) -> None:
     assert graph.tensor(graph.nodes[0].output).shape == SHAPE
 
 
+def test_a_linear_that_writes_a_map_takes_a_second_reshape() -> None:
+    layers = [nn.Linear(7, 60), nn.Unflatten(1, SHAPE), nn.Flatten(), nn.Unflatten(1, (5, 4, 3)), nn.Conv2d(5, 2, 2)]
+    before = ["linear", "reshape", "reshape", "reshape", "conv2d"]
+    lowered_by(absorb_layout, layers, (7,), before, ["linear", "conv2d"])
+
+
+def test_a_vector_that_others_read_is_copied_into_the_map() -> None:
+    rng = np.random.default_rng(5)
+    build = GraphBuilder("net")
+    vector = build.add("fc", ops.Linear(), build.input("x", (7,)), weight=rng.normal(size=(60, 7)))
+    pool = build.add("pool", ops.MaxPool2d(), build.add("view", ops.Reshape(), vector, shape=SHAPE))
+    graph = build.graph(pool, build.add("softmax", ops.Softmax(), vector))
+    result = absorb_layout(graph)
+    assert titles(result) == ["linear", "permute", "max_pool2d", "softmax"]
+    same_values(graph, result)
+
+
 def test_a_linear_may_read_and_write_maps() -> None:
     layers = [nn.Flatten(), nn.Linear(60, 84), nn.ReLU(), nn.Unflatten(1, (2, 7, 6)), nn.Conv2d(2, 5, 3)]
     before = ["reshape", "linear", "relu", "reshape", "conv2d"]
