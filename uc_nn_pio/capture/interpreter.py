@@ -23,13 +23,15 @@ class TraceModule(torch.nn.Module):
     def __init__(self, trace: Trace) -> None:
         super().__init__()
         self.trace = normalize(trace)
-        for call in self.trace.calls:
-            if call.target not in RULES:
-                raise UnsupportedError(f"operator {call.operator} is not supported", where=call.module or call.operator)
         self._values = {}
         for name, constant in self.trace.constants.items():
             array = constant.array.astype(np.float32) if constant.array.dtype.kind == "f" else constant.array
             self._values[name] = torch.from_numpy(np.ascontiguousarray(array))
+
+    @property
+    def runnable(self) -> bool:
+        """Whether every operator has a rule; one that has none is never called."""
+        return all(call.target in RULES for call in self.trace.calls)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The network's output for each image."""
@@ -46,8 +48,8 @@ class TraceModule(torch.nn.Module):
                 made = self._run(torch.zeros(self.trace.shapes[self.trace.input]))
             wrong = [name for name, value in made.items() if self.trace.shapes.get(name, ()) != tuple(value.shape)]
             why = f"{wrong[0]} has shape {list(made[wrong[0]].shape)}" if wrong else ""
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            wrong, why = ["?"], str(error).strip().splitlines()[0]
+        except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
+            wrong, why = ["?"], (str(error).strip().splitlines() or [type(error).__name__])[0]
         if wrong:
             raise ModelError(
                 f"{path.name} contradicts itself: its layers do not give the shapes that it states",
@@ -81,6 +83,8 @@ def _kept(call: Call) -> list[tuple[str, Argument]]:
 
 
 def _operator(call: Call) -> Any:
+    if call.target not in RULES:
+        raise UnsupportedError(f"operator {call.operator} is not supported", where=call.module or call.operator)
     if call.operator in ("to", "_to_copy", "type_as"):
         return lambda **arguments: arguments["self"]
     packet, _, overload = call.target.rpartition(".")

@@ -40,9 +40,7 @@ class _Loaded:
 def capture_spec(spec: ModelSpec) -> tuple[Graph, tuple[Path, ...]]:
     """The graph of a spec's network, and the files that were read for it."""
     if spec.model.export is not None:
-        trace = read_export(spec.model.export, spec.input.shape)
-        graph = to_graph(trace, spec.name)
-        TraceModule(trace).check_shapes(spec.model.export)
+        graph, _ = _exported(spec, spec.model.export)
         return graph, (spec.model.export,)
     with _loaded(spec) as loaded:
         graph = _graph(loaded.module, spec.input.shape, spec.name, loaded.locations)
@@ -53,11 +51,18 @@ def capture_spec(spec: ModelSpec) -> tuple[Graph, tuple[Path, ...]]:
 def load_network(spec: ModelSpec) -> torch.nn.Module:
     """A spec's network as torch runs it."""
     if spec.model.export is not None:
-        trace = read_export(spec.model.export, spec.input.shape)
-        to_graph(trace, spec.name)  # what is not supported is refused with its layer, not run
-        return TraceModule(trace).eval()
+        return _exported(spec, spec.model.export)[1]
     with _loaded(spec) as loaded:
         return loaded.module
+
+
+def _exported(spec: ModelSpec, path: Path) -> tuple[Graph, torch.nn.Module]:
+    """The graph of an exported program, and the program as a module that runs."""
+    trace = read_export(path, spec.input.shape)
+    module = TraceModule(trace).eval()
+    if module.runnable:
+        module.check_shapes(path)
+    return to_graph(trace, spec.name), module
 
 
 def graph_of_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> Graph:
