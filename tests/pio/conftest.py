@@ -69,7 +69,7 @@ int main(void)
 {
     *(volatile uint32_t *)0x10012038u |= 3u << 16;
     UART0[2] = 1u;
-    UART0[6] = 138u;
+    UART0[6] = 124u; /* 115,200 baud from 72 MHz / 5, the core clock out of reset */
     put(tiny_text());
     for (;;) { }
 }
@@ -81,9 +81,9 @@ STAND_IN = """\
 import os, runpy, sys, types
 from pathlib import Path
 
-if sys.argv[1:2] == ["-c"]:
+if sys.argv[1:3] != ["-m", "uc_nn_pio.pio.generate"]:
     with open({log!r}, "a") as log:
-        log.write("probe\\n")
+        log.write("other\\n")
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with open({log!r}, "a") as log:
     log.write("convert\\n")

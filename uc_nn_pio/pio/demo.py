@@ -139,8 +139,8 @@ def summary(verdicts: list[Verdict]) -> int:
 def _shown(log: Path, index: int) -> str:
     """The label of the frame that the firmware read as number ``index``, from the virtual camera's log."""
     try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        return str(json.loads(lines[index])["label"])
+        records = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+        return str([record for record in records if "frame" in record][index]["label"])
     except (OSError, IndexError, KeyError, ValueError):
         return "nothing that was logged"
 

@@ -319,6 +319,8 @@ def main(env, targets):
     elif reason:
         convert(env, options, wanted, output, reason)
         manifest = read_manifest(output)
+        if manifest is None:
+            raise BuildError("error: the converter made nothing\n  next: is the Python that was named a Python?")
     env.Append(CPPPATH=[output, *(os.path.join(output, name) for name in (manifest or {}).get("include", []))])
     if manifest and all(os.path.isfile(os.path.join(output, name)) for name in manifest["outputs"]):
         add_to_build(env, manifest, output)

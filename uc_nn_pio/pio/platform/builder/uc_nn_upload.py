@@ -30,7 +30,7 @@ def actions(env, board, platform):
         ]
     if protocol == "custom":
         return [env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE")]
-    if board.get("upload.openocd", None):
+    if protocol in board.get("upload.protocols", []) and board.get("upload.openocd", None):
         return [
             env.VerboseAction(
                 lambda target, source, env: run_openocd(env, board, platform, source[0]), "Uploading $SOURCE"
