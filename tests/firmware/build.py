@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from uc_nn_pio.boards import load_board
@@ -15,6 +18,7 @@ HERE = Path(__file__).parent
 STAND_IN = HERE / "stand_in"
 DRIVERS = resources("firmware_template") / "lib"
 GCC = "riscv64-unknown-elf-gcc"
+COMPILE = ["-Os", "-g", "-ffreestanding", "-ffunction-sections", "-fdata-sections"]
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror", "-std=c99"]
 MACHINE = ["-march=rv32imac", "-mabi=ilp32"]
 
@@ -42,6 +46,16 @@ def includes(*folders: Path) -> list[str]:
     return [f"-I{folder}" for folder in (*folders, *sorted(p for p in DRIVERS.iterdir() if p.is_dir()))]
 
 
+@functools.cache
+def driver_objects(mcmodel: str) -> tuple[Path, ...]:
+    """The drivers, compiled once: they know nothing of board and model."""
+    folder = Path(tempfile.mkdtemp(prefix="uc_nn_drivers_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    flags = [*COMPILE, *MACHINE, f"-mcmodel={mcmodel}", *includes()]
+    run(["env", "-C", folder, GCC, "-c", *flags, *driver_sources()])
+    return tuple(sorted(folder.glob("*.o")))
+
+
 def build_firmware(
     folder: Path,
     *,
@@ -60,18 +74,9 @@ def build_firmware(
         render_project(project, name="demo", board=board, spec=stand_in_spec(folder / "spec"))
         main = project / "src" / "main.c"
     elf = folder / "firmware.elf"
-    sources = [main, *driver_sources(), *sorted(model.glob("*.c"))]
-    mcmodel = f"-mcmodel={load_board(board).mcmodel}"
-    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-T", folder / "link.ld", f"-Wl,-Map={folder / 'map'}"]
-    compile_flags = [
-        "-Os",
-        "-g",
-        "-ffreestanding",
-        "-ffunction-sections",
-        "-fdata-sections",
-        *STRICT,
-        *MACHINE,
-        mcmodel,
-    ]
-    run([GCC, *compile_flags, *flags, *includes(folder, model), *sources, *link, "-lgcc", "-o", elf])
+    mcmodel = load_board(board).mcmodel
+    sources = [main, *sorted(model.glob("*.c")), *driver_objects(mcmodel)]
+    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-T", folder / "link.ld"]
+    compile_flags = [*COMPILE, *STRICT, *MACHINE, f"-mcmodel={mcmodel}", *flags, *includes(folder, model)]
+    run([GCC, *compile_flags, *sources, *link, "-lgcc", "-o", elf])
     return elf
