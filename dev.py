@@ -99,9 +99,10 @@ def set_up(needs: list) -> None:
             f"dev.py needs Python {version_text(OLDEST_PYTHON)} or later; this is {sys.version.split()[0]}", 2
         )
     stamp = stamp_text()
-    python_ready = STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp and works(venv_python())
+    venv = works(venv_python())
+    python_ready = venv and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp
     missing = [need for need in needs if not any(map(shutil.which, need[1]))]
-    if not python_ready and not works(venv_python()) and importlib.util.find_spec("ensurepip") is None:
+    if not venv and importlib.util.find_spec("ensurepip") is None:
         version = version_text(sys.version_info[:2])
         packages = [f"python{version}-venv"]
         missing.insert(
@@ -110,7 +111,7 @@ def set_up(needs: list) -> None:
     if missing:
         install_packages(missing)
     if not python_ready:
-        install_python_packages()
+        install_python_packages(fresh=not venv)
         STAMP.write_text(stamp, encoding="utf-8")
     run([venv_python(), "-m", "uc_nn_pio", "setup", "--offline", "--core-dir", str(CORE)], quiet=True)
 
@@ -160,9 +161,9 @@ def how_to_get(missing: list) -> str:
     return "\n".join([*lines, "", "then run this again"])
 
 
-def install_python_packages() -> None:
+def install_python_packages(fresh: bool) -> None:
     """Make ``.venv`` and install this checkout into it. ``PIP_*`` variables apply as they are."""
-    if not works(venv_python()):
+    if fresh:
         say(f"making {VENV.name} with {sys.executable}")
         run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     pip = [venv_python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
