@@ -160,7 +160,7 @@ def _pool(op: MaxPool2d | AvgPool2d, given: Shape, result: Shape, constants: Con
             first = i * op.stride[axis] - before
             taps = range(first, first + op.kernel[axis] * dilation[axis], dilation[axis])
             if not any(0 <= tap < size for tap in taps):
-                return "a window lies on padding alone"
+                return "a window lies on padding alone, where torch gives -inf"
     return None
 
 

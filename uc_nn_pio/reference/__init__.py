@@ -9,8 +9,8 @@ The rules, for captured and for lowered graphs alike:
 - Average pool: the sum starts at 0 and adds valid pixels in the order (ky, kx), then one division by the divisor.
 - Softmax: ``exp(x - max)`` summed in index order from 0, one division each; log-softmax: ``(x - max) - log(sum)``.
 
-C that keeps to them differs from this package by 0, but for the last bits of the math library's ``expf``, ``tanhf`` and
-``logf``. Arrays are in torch's order, (C, H, W) for maps, whatever the order in memory.
+C that keeps to them differs from this package by 0, but for the last bits of exp, tanh and log, which every math
+library rounds in its own way. Arrays are in torch's order, (C, H, W) for maps, whatever the order in memory.
 """
 
 from uc_nn_pio.reference.executor import outputs, outputs_batch, run, run_batch

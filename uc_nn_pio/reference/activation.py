@@ -18,7 +18,7 @@ FUNCTIONS: Mapping[str, Callable[[np.ndarray, np.float32], np.ndarray]] = {
     "sigmoid": lambda x, _: ONE / (ONE + np.exp(-x)),
     "tanh": lambda x, _: np.tanh(x),
 }
-"""What C must compute; ``sigmoid`` and ``tanh`` by the math library's ``expf`` and ``tanhf``."""
+"""What C must compute; exp and tanh to the last bits that its math library gives."""
 
 
 def activation(op: Activation, x: np.ndarray) -> np.ndarray:
