@@ -156,8 +156,8 @@ class LogSoftmax(Op):
 class Reshape(Op):
     """Another shape over the same elements in torch's order (C, H, W). flatten, view and reshape become this.
 
-    The map in memory is HWC, so lowering must absorb a reshape that mixes C with H and W into the weights next to it, or
-    turn it into :class:`Permute`.
+    The map in memory is HWC, so lowering must absorb a reshape that mixes C with H and W into the weights next to
+    it, or turn it into :class:`Permute`.
     """
 
     kind: ClassVar[str] = "reshape"
