@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from tests.capture.helpers import assert_same_graph, capture_export, nodes_of
+from uc_nn_pio import reference
 from uc_nn_pio.capture import capture_module
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.ops import Padding
@@ -25,16 +26,19 @@ Capture = Callable[[nn.Module, tuple[int, ...]], Graph]
 
 @pytest.fixture
 def graph_of(tmp_path: Path) -> Capture:
-    """Captures a network live and from an export, checks that both agree and that the shapes are torch's."""
+    """Captures a network live and from an export; both must agree, and compute what torch computes."""
 
     def take(module: nn.Module, shape: tuple[int, ...]) -> Graph:
         module = module.eval()
         graph = capture_module(module, shape, "net")
         assert_same_graph(graph, capture_export(module, shape, tmp_path / "net.pt2"))
+        image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(4))
         with torch.no_grad():
-            expected = module(torch.zeros(1, *shape)).shape
+            expected = module(image.clone())
         assert graph.tensor(graph.inputs[0]).shape == shape
-        assert graph.tensor(graph.outputs[0]).shape == tuple(expected[1:])
+        assert graph.tensor(graph.outputs[0]).shape == tuple(expected.shape[1:])
+        computed = reference.run(graph, {"input": image[0].numpy()})
+        np.testing.assert_allclose(computed, expected[0].numpy(), rtol=1e-4, atol=1e-5)
         return graph
 
     return take

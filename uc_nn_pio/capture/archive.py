@@ -25,8 +25,8 @@ from uc_nn_pio.errors import Location, ModelError, UnsafeFileError
 EXPORT_AGAIN = "export it again: torch.export.save(torch.export.export(model.eval(), (x,)), {name!r})"
 
 _MOST_MEMBERS = 20_000
-_MOST_BYTES = 1 << 29  # of all members unpacked; far beyond any microcontroller's flash
-_MOST_JSON = 1 << 26
+_MOST_BYTES = 1 << 28  # of all members unpacked; far beyond any microcontroller's flash
+_MOST_JSON = 1 << 25
 _MODEL = re.compile(r"models/([^/]+)\.json")
 _MEMBERS = re.compile(
     r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|models/[^/]+\.json"

@@ -6,7 +6,7 @@ _FLATTEN = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 _PREPROCESS = (
     "for the input's scaling use preprocess (scale, mean, std) in the model spec; elsewhere fold it into a layer"
 )
-_ONE_PATH = "networks with one path from layer to layer are supported; leave the branch out"
+_ONE_PATH = "networks with one path from layer to layer are supported: leave a branch out"
 
 # Operator (without overload) -> the nearest supported one, or a rewrite.
 NEAREST: dict[str, str] = {
@@ -44,7 +44,8 @@ NEAREST: dict[str, str] = {
     **dict.fromkeys(
         ("reflection_pad2d", "replication_pad2d", "_pad_circular"), "the nearest is zero padding: padding_mode='zeros'"
     ),
-    **dict.fromkeys(("add", "sub", "mul", "div", "rsub", "neg", "pow", "sqrt", "exp", "log", "abs"), _PREPROCESS),
+    **dict.fromkeys(("add", "sub", "mul", "div"), f"{_ONE_PATH}; {_PREPROCESS}"),
+    **dict.fromkeys(("rsub", "neg", "pow", "sqrt", "exp", "log", "abs"), _PREPROCESS),
     **dict.fromkeys(("cat", "stack", "split", "split_with_sizes", "chunk", "unbind"), _ONE_PATH),
     **dict.fromkeys(("select", "slice", "index", "gather", "narrow", "expand", "repeat"), _ONE_PATH),
     **dict.fromkeys(
@@ -68,6 +69,9 @@ NEAREST: dict[str, str] = {
     "bilinear": "the nearest is linear",
     "_weight_norm": "call torch.nn.utils.remove_weight_norm before saving the weights",
     "_weight_norm_interface": "call torch.nn.utils.remove_weight_norm before saving the weights",
+    "item": "no number may be taken out of a tensor: the generated C runs the same layers for every input",
+    "nonzero": "the generated C has fixed shapes: leave out what depends on values",
+    "where": "the nearest are relu and leaky_relu, which choose by sign",
     "cond": "the path through the network must not depend on values",
     "while_loop": "the path through the network must not depend on values",
     "wrap_with_set_grad_enabled": "leave torch.no_grad() out of forward; inference needs none",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from uc_nn_pio.errors import Location, ModelError, UcNnError, UnsafeFileError
 _SAVE = "save it with torch.save(model.state_dict(), {name!r})"
 _MOST_LISTED = 40
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
-_SIZE_LIMIT = 1 << 30  # bytes; far beyond any microcontroller's flash, and a stop for zip bombs
+_SIZE_LIMIT = 1 << 28  # bytes; far beyond any microcontroller's flash, and a stop for zip bombs
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -63,7 +64,9 @@ def load_pickle(data: bytes, name: str, where: Location, next_step: str) -> Any:
         ModelError: the data are damaged.
     """
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is said below
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         culprit = _culprit(str(error))
         if culprit is None:

@@ -1,0 +1,171 @@
+"""What no kernel computes: named with its layer and line, all at once, each with the nearest that is supported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from tests.capture.helpers import export_spec, save_export
+from uc_nn_pio.capture import capture, capture_module
+from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
+
+
+class Net(nn.Module):
+    """One function behind one convolution."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 1)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.conv(x))
+
+
+def error_of(module: nn.Module, shape: tuple[int, ...] = (2, 6, 4)) -> UcNnError:
+    with pytest.raises(UcNnError) as caught:
+        capture_module(module, shape, "net")
+    assert caught.value.next_step or isinstance(caught.value, ErrorGroup)
+    return caught.value
+
+
+LAYERS = {
+    "silu": (nn.SiLU(), "silu", "relu"),
+    "gelu": (nn.GELU(), "gelu", "relu"),
+    "elu": (nn.ELU(), "elu", "relu"),
+    "hardswish": (nn.Hardswish(), "hardswish", "relu6"),
+    "hardsigmoid": (nn.Hardsigmoid(), "hardsigmoid", "sigmoid"),
+    "prelu": (nn.PReLU(), "prelu", "leaky_relu"),
+    "hardtanh": (nn.Hardtanh(-1, 2), "hardtanh from -1 to 2", "relu6"),
+    "transposed": (nn.ConvTranspose2d(4, 2, 3), "conv_transpose2d", "conv2d"),
+    "group norm": (nn.GroupNorm(2, 4), "group_norm", "batch_norm"),
+    "layer norm": (nn.LayerNorm([4, 6, 4]), "layer_norm", "batch_norm"),
+    "instance norm": (nn.InstanceNorm2d(4), "instance_norm", "batch_norm"),
+    "batch statistics": (
+        nn.BatchNorm2d(4, track_running_stats=False),
+        "statistics from the batch",
+        "track_running_stats",
+    ),
+    "adaptive max": (nn.AdaptiveMaxPool2d(2), "adaptive_max_pool2d", "max_pool2d"),
+    "reflect": (nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), "pad", "zero"),
+    "zero pad": (nn.ZeroPad2d(1), "pad", "nn.Conv2d(..., padding=...)"),
+    "upsample": (nn.Upsample(scale_factor=2), "upsample_nearest2d", "size"),
+    "softmax over rows": (nn.Softmax(2), "axis 2", "dim=1"),
+    "linear on a map": (nn.Linear(4, 2), "linear layer on a tensor of shape [1, 4, 6, 4]", "torch.flatten(x, 1)"),
+    "local response": (nn.LocalResponseNorm(2), "not supported", ""),
+}
+
+
+@pytest.mark.parametrize(("layer", "what", "cure"), LAYERS.values(), ids=LAYERS)
+def test_layers(layer: nn.Module, what: str, cure: str) -> None:
+    text = str(error_of(nn.Sequential(nn.Conv2d(2, 4, 1), layer)))
+    assert what in text
+    assert cure in text
+    assert text.startswith(("1:", "1 (", "pad in 1"))
+
+
+FUNCTIONS = {
+    "sum": (lambda x: x + x, "operator add", "one path"),
+    "scale": (lambda x: x * 2, "operator mul", "preprocess"),
+    "cat": (lambda x: torch.cat([x, x], 1), "operator cat", "one path"),
+    "permute": (lambda x: x.permute(0, 2, 3, 1), "operator permute", "keep C, H, W"),
+    "slice": (lambda x: x[:, :2], "operator slice", "one path"),
+    "argmax": (lambda x: x.flatten(1).argmax(1, keepdim=True), "operator argmax", "_argmax()"),
+    "mean of all": (lambda x: x.mean(dim=1, keepdim=True), "mean over axes [1]", "AdaptiveAvgPool2d"),
+    "softmax over the batch": (lambda x: F.softmax(x, 0), "batch axis (dim=0)", "dim=1"),
+    "flatten all": (lambda x: x.flatten(), "batch axis", "torch.flatten(x, 1)"),
+    "view as rows": (lambda x: x.view(4, -1), "batch axis", "torch.flatten(x, 1)"),
+    "squeezed batch": (lambda x: x.squeeze(0), "batch axis", "name the axes"),
+    "dropout that stays": (lambda x: F.dropout(x, 0.5), "dropout that is active", "self.training"),
+    "half": (lambda x: x.half(), "float16", "remove the conversion"),
+    "max": (lambda x: F.max_pool2d(x, 2, return_indices=True)[1].float(), "return_indices", "without"),
+    "clamp": (lambda x: x.clamp(-1, 1), "clamp from -1 to 1", "relu6"),
+}
+
+
+@pytest.mark.parametrize(("function", "what", "cure"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions(function: Callable[[torch.Tensor], torch.Tensor], what: str, cure: str) -> None:
+    text = str(error_of(Net(function)))
+    assert what in text
+    assert cure in text
+    assert f"({Path(__file__).name}:" in text.splitlines()[0]
+
+
+def test_three_axes_are_refused() -> None:
+    text = str(error_of(nn.Sequential(nn.Conv1d(2, 3, 3)), (2, 9)))
+    assert "conv1d" in text
+    assert "[C, 1, W]" in text
+
+
+class Many(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(2, 4, 1), nn.SiLU(), nn.GroupNorm(2, 4))
+        self.head = nn.ModuleList([nn.PReLU()])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.head[0](self.features(x))
+        return F.gelu(x) + 1  # both on this line
+
+
+def test_all_are_told_at_once_with_layer_and_line(tmp_path: Path) -> None:
+    here = Path(__file__)
+    lines = here.read_text(encoding="utf-8").splitlines()
+    both = next(number for number, line in enumerate(lines, 1) if line.endswith("# both on this line"))
+    path = save_export(Many(), (2, 6, 4), tmp_path / "many.pt2")
+    for take in (lambda: capture_module(Many(), (2, 6, 4), "net"), lambda: capture(export_spec(path, (2, 6, 4)))):
+        with pytest.raises(ErrorGroup) as caught:
+            take()
+        errors = caught.value.errors
+        assert all(isinstance(error, UnsupportedError) for error in errors)
+        assert [str(error.where).partition(" (")[0] for error in errors] == [
+            "features.1",
+            "features.2",
+            "head.0",
+            "gelu",
+            "add",
+        ]
+        assert str(errors[3].where) == f"gelu ({here.name}:{both})"
+
+
+def test_values_changed_behind_a_view_are_refused() -> None:
+    class Hidden(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x.sigmoid()
+            F.relu_(y.view(1, -1))
+            return y
+
+    assert "relu" in str(error_of(Hidden()))
+
+
+def test_training_mode_exports_are_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(2, 4, 1), nn.BatchNorm2d(4)).train()
+    program = torch.export.export(network, (torch.zeros(1, 2, 6, 4),))
+    torch.export.save(program, tmp_path / "train.pt2")
+    torch.export.save(program.run_decompositions(), tmp_path / "core.pt2")
+    for name in ("train", "core"):
+        with pytest.raises(UcNnError, match=r"(?s)statistics|training mode") as caught:
+            capture(export_spec(tmp_path / f"{name}.pt2", (2, 6, 4)))
+        assert "model.eval()" in str(caught.value)
+
+
+def test_an_export_for_another_shape_is_named(tmp_path: Path) -> None:
+    path = save_export(nn.Conv2d(2, 4, 1), (2, 6, 4), tmp_path / "x.pt2")
+    with pytest.raises(UcNnError, match=r"\[1, 2, 6, 4\], not \[1, 2, 8, 8\]"):
+        capture(export_spec(path, (2, 8, 8)))
+
+
+def test_control_flow_in_an_export_is_named(tmp_path: Path) -> None:
+    class Branch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cond(x.sum() > 0, lambda x: x.relu(), lambda x: x.sigmoid(), (x,))
+
+    path = save_export(Branch(), (2, 6, 4), tmp_path / "x.pt2")
+    for take in (lambda: capture_module(Branch(), (2, 6, 4), "net"), lambda: capture(export_spec(path, (2, 6, 4)))):
+        with pytest.raises(UcNnError, match="cond"):
+            take()
