@@ -15,6 +15,7 @@ from uc_nn_pio.pio.project import render_project
 from uc_nn_pio.resources import resources
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 STAND_IN = HERE / "stand_in"
 DRIVERS = resources("firmware_template") / "lib"
 GCC = "riscv64-unknown-elf-gcc"

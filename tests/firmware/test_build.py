@@ -14,6 +14,7 @@ from tests.firmware.build import (
     DRIVERS,
     GCC,
     MACHINE,
+    ROOT,
     STAND_IN,
     STRICT,
     build_firmware,
@@ -98,7 +99,7 @@ def test_layout(elf):
 
 
 def test_size_bars_count_the_stack(elf):
-    script = Path("uc_nn_pio/pio/platform/builder/uc_nn_size.py")
+    script = ROOT / "uc_nn_pio" / "pio" / "platform" / "builder" / "uc_nn_size.py"
     lines = run(["python3", script, elf, "0x80000000", "0x80004000"]).split()
     found = sections(elf)
     ram = sum(found[name][1] for name in (".stack", ".uc_nn_ram", ".data", ".bss"))

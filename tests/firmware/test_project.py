@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.build import DRIVERS, build_firmware, run, stand_in_spec
+from tests.firmware.build import DRIVERS, ROOT, build_firmware, run, stand_in_spec
 from uc_nn_pio.errors import BoardError, SpecError, UcNnError
 from uc_nn_pio.pio.project import example_files, render_project
 from uc_nn_pio.resources import resources
@@ -52,7 +52,7 @@ def test_a_project_is_complete(tmp_path, spec):
         assert f"lib/{library}/library.json" in names
     assert "my digits" in (dest / "README.md").read_text()
     assert ".pio" in (dest / ".gitignore").read_text()
-    assert (dest / "uc_nn.py").read_text() == Path("uc_nn_pio/pio/extra_script.py").read_text()
+    assert (dest / "uc_nn.py").read_text() == (ROOT / "uc_nn_pio" / "pio" / "extra_script.py").read_text()
 
 
 def test_platformio_ini(tmp_path, spec):
