@@ -89,12 +89,14 @@ def _conv(rng: random.Random, channels: int, out: int, groups: int) -> nn.Conv2d
 
 def _max_pool(rng: random.Random) -> nn.MaxPool2d:
     kernel = rng.choice((2, 2, 3, (2, 3), (4, 1), 4))
-    largest = kernel if isinstance(kernel, int) else min(kernel)
+    dilation = rng.choice((1, 1, 1, 2))
+    # a dilated window may lie on padding alone, where torch gives -inf; such a pool is refused
+    largest = 0 if dilation > 1 else (kernel if isinstance(kernel, int) else min(kernel)) // 2
     return nn.MaxPool2d(
         kernel,
         stride=rng.choice((None, None, 1, 2, 3)),
-        padding=rng.choice((0, 0, largest // 2)),
-        dilation=rng.choice((1, 1, 1, 2)),
+        padding=rng.choice((0, 0, largest)),
+        dilation=dilation,
         ceil_mode=rng.random() < 0.4,
     )
 
