@@ -245,6 +245,16 @@ def test_pickled_members_load_with_weights_only(
     assert member in refused(path, canary, "weights_only")
 
 
+def test_a_zip_bomb_inside_a_pickled_member_is_not_unpacked(good: Path, canary: Path, tmp_path: Path) -> None:
+    inner = io.BytesIO(saved({"a": torch.zeros(1)}))
+    with zipfile.ZipFile(inner, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for index in range(5):
+            archive.writestr(f"archive/data/{index + 100}", bytes(1 << 26))
+    member = "data/sample_inputs/model.pt"
+    path = rewrite(good, tmp_path / "x.pt2", lambda members: members.update({member: inner.getvalue()}))
+    assert "unpacks" in refused(path, canary, "sample_inputs")
+
+
 @pytest.mark.parametrize("kind", ["weights", "constants"])
 def test_payloads_marked_as_pickles_load_with_weights_only(good: Path, canary: Path, tmp_path: Path, kind: str) -> None:
     name = "weight_0" if kind == "weights" else "tensor_0"

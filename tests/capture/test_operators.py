@@ -37,7 +37,7 @@ def graph_of(tmp_path: Path) -> Capture:
             expected = module(image.clone())
         assert graph.tensor(graph.inputs[0]).shape == shape
         assert graph.tensor(graph.outputs[0]).shape == tuple(expected.shape[1:])
-        computed = reference.run(graph, {"input": image[0].numpy()})
+        computed = reference.run(graph, {"input": image[0].numpy()})[graph.outputs[0]]
         np.testing.assert_allclose(computed, expected[0].numpy(), rtol=1e-4, atol=1e-5)
         return graph
 
@@ -306,6 +306,16 @@ def test_in_place_operators_change_what_is_read_afterwards(graph_of: Capture) ->
 
     graph = graph_of(Net(function, conv=nn.Conv2d(2, 3, 1), pool=nn.MaxPool2d(2)), (2, 6, 4))
     assert [node.op.title for node in graph.nodes] == ["conv2d", "relu", "max_pool2d"]
+
+
+def test_switched_off_gradients_leave_no_trace() -> None:
+    def function(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            x = net.conv(x)
+        return F.relu(x)
+
+    graph = capture_module(Net(function, conv=nn.Conv2d(2, 2, 1)), (2, 6, 4), "net")
+    assert [node.op.title for node in graph.nodes] == ["conv2d", "relu"]
 
 
 def test_a_layer_used_twice_keeps_one_set_of_weights(graph_of: Capture) -> None:

@@ -29,7 +29,8 @@ def trace_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> 
         ModelError: torch.export cannot follow the network, most often because its path depends on values.
     """
     try:
-        with _quiet():
+        # With gradients off, a torch.no_grad() in the user's forward changes nothing, and leaves no trace.
+        with quiet(), torch.no_grad():
             program = torch.export.export(module, (torch.zeros(1, *shape),), strict=False)
     except Exception as error:
         raise _export_error(error, name) from None
@@ -37,7 +38,7 @@ def trace_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch's own warnings and logs from the user: what matters is said by our errors."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from uc_nn_pio.capture.exporter import quiet
 from uc_nn_pio.errors import Location, ModelError
 from uc_nn_pio.spec import LayerSpec
 
@@ -81,7 +82,7 @@ def _run(module: torch.nn.Module, value: torch.Tensor, layer: LayerSpec, label: 
             next_step="put a Flatten in front of it",
         )
     try:
-        with torch.no_grad():
+        with quiet(), torch.no_grad():
             result = module(value)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise ModelError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from uc_nn_pio.capture.exporter import quiet
 from uc_nn_pio.capture.user_code import user_line
 from uc_nn_pio.errors import ModelError, NotBuiltError
 
@@ -48,7 +49,7 @@ def probe(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> None:
     _check_inputs(module, name)
     watch = _Watch(module)
     try:
-        with torch.no_grad():
+        with quiet(), torch.no_grad():
             result = module(torch.zeros(1, *shape))
     except Exception as error:
         raise _failure(error, watch, shape, name) from None

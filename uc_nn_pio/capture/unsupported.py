@@ -7,6 +7,9 @@ _PREPROCESS = (
     "for the input's scaling use preprocess (scale, mean, std) in the model spec; elsewhere fold it into a layer"
 )
 _ONE_PATH = "networks with one path from layer to layer are supported: leave a branch out"
+_PARAMETRIZED = (
+    "before saving: torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or remove_weight_norm(layer)"
+)
 
 # Operator (without overload) -> the nearest supported one, or a rewrite.
 NEAREST: dict[str, str] = {
@@ -67,8 +70,8 @@ NEAREST: dict[str, str] = {
     "sum": "the nearest is nn.AdaptiveAvgPool2d",
     "mean": "the nearest is the mean over height and width: nn.AdaptiveAvgPool2d(1)",
     "bilinear": "the nearest is linear",
-    "_weight_norm": "call torch.nn.utils.remove_weight_norm before saving the weights",
-    "_weight_norm_interface": "call torch.nn.utils.remove_weight_norm before saving the weights",
+    "_weight_norm": _PARAMETRIZED,
+    "_weight_norm_interface": _PARAMETRIZED,
     "item": "no number may be taken out of a tensor: the generated C runs the same layers for every input",
     "nonzero": "the generated C has fixed shapes: leave out what depends on values",
     "where": "the nearest are relu and leaky_relu, which choose by sign",

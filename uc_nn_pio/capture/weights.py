@@ -52,8 +52,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _torch_load(path: Path) -> Any:
-    _check_size(path)
-    return load_pickle(path.read_bytes(), path.name, Location(path), _SAVE.format(name=path.name))
+    where = Location(path)
+    if path.stat().st_size > _SIZE_LIMIT:
+        raise _too_large(path.name, path.stat().st_size, where)
+    return load_pickle(path.read_bytes(), path.name, where, _SAVE.format(name=path.name))
 
 
 def load_pickle(data: bytes, name: str, where: Location, next_step: str) -> Any:
@@ -61,8 +63,14 @@ def load_pickle(data: bytes, name: str, where: Location, next_step: str) -> Any:
 
     Raises:
         UnsafeFileError: the pickle names a function or class beyond tensors and containers.
-        ModelError: the data are damaged.
+        ModelError: the data are damaged, or unpack to more than is read.
     """
+    try:
+        size = _unpacked_size(data)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise _damaged(name, where, error, next_step) from None
+    if size > _SIZE_LIMIT:
+        raise _too_large(name, size, where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is said below
@@ -100,17 +108,20 @@ def _damaged(name: str, where: Location, error: Exception, next_step: str) -> Mo
     return ModelError(f"{name} cannot be read: it is cut off or damaged", where=where, why=first, next_step=next_step)
 
 
-def _check_size(path: Path) -> None:
-    size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = max(size, sum(info.file_size for info in archive.infolist()))
-    if size > _SIZE_LIMIT:
-        raise ModelError(
-            f"{path.name} unpacks to {size:,} bytes, more than the {_SIZE_LIMIT:,} that are read",
-            where=Location(path),
-            next_step="no microcontroller holds such a network: save the weights of the one that is meant for it",
-        )
+def _unpacked_size(data: bytes) -> int:
+    """Bytes of all members where ``data`` is a zip, as torch.save writes; else its own."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return len(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sum(info.file_size for info in archive.infolist())
+
+
+def _too_large(name: str, size: int, where: Location) -> ModelError:
+    return ModelError(
+        f"{name} unpacks to {size:,} bytes, more than the {_SIZE_LIMIT:,} that are read",
+        where=where,
+        next_step="no microcontroller holds such a network: save the weights of the one that is meant for it",
+    )
 
 
 def _safetensors_load(path: Path) -> Any:
