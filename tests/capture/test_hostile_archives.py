@@ -101,6 +101,21 @@ def test_the_good_archive_is_taken(good: Path, tmp_path: Path) -> None:
     assert len(capture(export_spec(copy, SHAPE)).graph.nodes) == 4
 
 
+def test_weights_in_one_pickle_are_taken(good: Path, tmp_path: Path) -> None:
+    """Archives of torch 2.8 keep the state_dict and the constants in a torch.save each."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(84, 5))
+
+    def change(members: dict[str, bytes]) -> None:
+        for name in [name for name in members if name.startswith(("data/weights/", "data/constants/"))]:
+            del members[name]
+        members["data/weights/model.pt"] = saved(network.state_dict())
+        members["data/constants/model.pt"] = saved({})
+
+    path = rewrite(good, tmp_path / "x.pt2", change)
+    image = torch.rand(2, *SHAPE)
+    torch.testing.assert_close(load_model(export_spec(path, SHAPE))(image), network(image).detach())
+
+
 def test_the_canary_does_sing_in_torchs_own_loader(good: Path, canary: Path, tmp_path: Path) -> None:
     """Otherwise the tests below would prove nothing."""
     path = tmp_path / "hostile.pt2"

@@ -1,6 +1,6 @@
 """The JSON of an exported program as a :class:`Trace`.
 
-Schema: ``torch/_export/serde/schema.py``, major version 8 (torch 2.4 to 2.13). Sizes that were exported as symbols (a
+Schema: ``torch/_export/serde/schema.py``, major version 8. Sizes that were exported as symbols (a
 dynamic batch) are computed for the input shape of the model spec.
 """
 
