@@ -29,10 +29,10 @@ class Chip:
         """What the drivers did that the manual forbids (an exception inside a callback would be lost)."""
 
     def read(self, address: int) -> int:
-        self._pass(ACCESS_CYCLES)
         self._reads += 1
         if self._reads > 4:  # nothing but reads: a loop that waits
             self._skip()
+        self._pass(ACCESS_CYCLES)
         if address == MTIME:
             return int(self.us * 32768 / 1e6) & 0xFFFFFFFF if self.rtc_runs else 7
         return self._device(address).read(address & 0xFFF) & 0xFFFFFFFF
@@ -50,10 +50,10 @@ class Chip:
         self._pass(2 * rounds)
 
     def _skip(self) -> None:
-        """On to the next thing that happens: a tick of mtime, or a byte on SPI1."""
+        """Close to the next thing that happens, a tick of mtime or a byte on SPI1: the next access passes it."""
         tick = (int(self.us * 32768 / 1e6) + 1) * 1e6 / 32768 if self.rtc_runs else self.us
         byte = self.spi.incoming[0][0] if self.spi.incoming else tick
-        self.us = max(self.us, min(tick, byte) - 0.05)
+        self.us = max(self.us, min(tick, byte) - 0.01)
 
     def _pass(self, cycles: float) -> None:
         self.us += cycles * 1e6 / self.prci.core_hz()
@@ -121,7 +121,7 @@ class Prci:
             self.hfxosccfg = value & 0x7FFFFFFF
         elif offset == 0x8:
             old, new = self.pllcfg, value & 0x7FFFFFFF
-            if old & new & 1 << 16 and old != new:
+            if old & 1 << 16 and (old ^ new) & ~(1 << 16):
                 problems.append("PLL changed while the core runs on it")
             if new & 1 << 16 and not new & 1 << 18 and not self.locked():
                 problems.append("core put on a PLL that is not locked")

@@ -114,6 +114,9 @@ def test_nine_clocks_and_a_stop_free_a_stuck_bus(drivers, clocks):
     drivers.chip.gpio.settle()
     assert init_bus(drivers) == 0
     assert device.events[-1] == "P"
+    levels = [scl for _, scl, _ in device.edges]
+    rises = sum(now > before for before, now in itertools.pairwise(levels))
+    assert rises == 9 + 1  # the last is the stop's
     assert write(drivers, 0x12, 0x80) == 0
 
 

@@ -10,8 +10,8 @@ import pytest
 CLOCKS = [16_000_000, 64_000_000, 160_000_000, 256_000_000, 320_000_000, 352_000_000]
 
 
-@pytest.mark.parametrize("core_hz", CLOCKS)
-@pytest.mark.parametrize("sck_hz", [500_000, 4_000_000, 8_000_000])
+@pytest.mark.parametrize("core_hz", [*CLOCKS, 14_400_000, 333_333_333])
+@pytest.mark.parametrize("sck_hz", [500_000, 3_000_000, 4_000_000, 8_000_000])
 def test_divider_gives_the_fastest_clock_that_is_not_above(drivers, core_hz, sck_hz):
     div = drivers.c.fe310_spi_divider(core_hz, sck_hz)
     assert core_hz / (2 * (div + 1)) <= sck_hz
@@ -84,9 +84,13 @@ def test_no_delay_is_no_delay(drivers):
 
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 10, 100])
-def test_sleeps_by_mtime(drivers, milliseconds):
+@pytest.mark.parametrize("phase", [0.1, 15.0, 29.0])
+def test_sleeps_by_mtime(drivers, milliseconds, phase):
+    """Whenever within a tick, of 30.5 us, the sleep begins."""
     drivers.at(160_000_000)
     assert drivers.c.fe310_timer_init() == 0
+    drivers.c.fe310_delay_us(1)
+    drivers.chip.us = 1e6 / 32768 * 10_000 + phase
     start = drivers.chip.us
     drivers.c.fe310_sleep_ms(milliseconds)
     assert milliseconds * 1000 <= drivers.chip.us - start <= milliseconds * 1000 + 100
