@@ -86,9 +86,10 @@ def test_same_input_same_bytes_wherever_it_lies(folder: Path, tmp_path_factory: 
     elsewhere = tmp_path_factory.mktemp("other place")
     for name in ("net.py", "net.pt"):
         (elsewhere / name).write_bytes((folder / name).read_bytes())
-    first, second = convert(write(folder)), convert(write(elsewhere))
-    assert first.files == second.files and first.report == second.report
-    assert str(folder) not in json.dumps(dict(first.files)) + json.dumps(first.report)
+    for model in ({"python": "net.py:Net", "weights": "net.pt"}, {"layers": LAYERS, "weights": "net.pt"}):
+        first, second = convert(write(folder, model=model)), convert(write(elsewhere, model=model))
+        assert first.files == second.files and first.report == second.report
+        assert str(folder) not in json.dumps(dict(first.files)) + json.dumps(first.report)
 
 
 def test_the_conversion_names_every_file_it_read(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from uc_nn_pio import __version__
@@ -10,6 +11,7 @@ from uc_nn_pio.design import Design, graph_hash
 from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import terminal
 from uc_nn_pio.graph.cost import macs
+from uc_nn_pio.graph.ir import Source
 from uc_nn_pio.schedule.memory_map import memory_map
 
 
@@ -55,7 +57,7 @@ def _layer(design: Design, index: int) -> Mapping[str, Any]:
     return {
         "name": node.name,
         "operators": node.op.title,
-        "source": str(node.source),
+        "source": _source(node.source),
         "input": list(kernel.input.shape),
         "output": list(kernel.output.shape),
         "macs": macs(design.graph, node),
@@ -63,6 +65,11 @@ def _layer(design: Design, index: int) -> Mapping[str, Any]:
         "scratch_bytes": kernel.scratch_bytes,
         "weight_bytes": sum(table.bytes for table in kernel.tables()),
     }
+
+
+def _source(source: Source) -> str:
+    """Layer, file and line; no folder, so that a report is the same wherever the project lies."""
+    return f"{source.layer} ({Path(source.file).name}:{source.line})" if source.file and source.line else source.layer
 
 
 def report_text(design: Design) -> str:
@@ -84,8 +91,7 @@ def report_text(design: Design) -> str:
     lines += [
         "",
         f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + "
-        f"{ram['scratch_bytes']:,} scratch"
-        + _share(ram["context_bytes"], ram["board_bytes"]),
+        f"{ram['scratch_bytes']:,} scratch" + _share(ram["context_bytes"], ram["board_bytes"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
         "",

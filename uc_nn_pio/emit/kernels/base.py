@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from uc_nn_pio.graph.ir import Graph, Node, Tensor
-from uc_nn_pio.graph.ops import Op
+from uc_nn_pio.graph.ops import Activation, Op
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,15 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(str(n) for n in shape)
 
 
-ACTIVATION_HELPERS = {"sigmoid": frozenset({"exp", "sigmoid"}), "tanh": frozenset({"exp", "tanh"})}
+_ACTIVATION_HELPERS = {"sigmoid": frozenset({"exp", "sigmoid"}), "tanh": frozenset({"exp", "tanh"})}
+
+
+def helpers_of(activation: Activation | None) -> frozenset[str]:
+    """Functions of ``math_f32.c.j2`` that an activation needs."""
+    return _ACTIVATION_HELPERS.get(activation.function, frozenset()) if activation else frozenset()
+
+
+def bias_in_front(weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """Rows of float32 (out, 1 + n): each output's bias, or 0, then its weights (out, n); in reading order."""
+    first = np.zeros(len(weight), np.float32) if bias is None else bias
+    return np.column_stack([first, weight.reshape(len(weight), -1)]).astype(np.float32)

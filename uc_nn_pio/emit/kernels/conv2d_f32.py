@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from uc_nn_pio.emit.kernels.base import ACTIVATION_HELPERS, Kernel, Table
+from uc_nn_pio.emit.kernels.base import Kernel, Table, bias_in_front, helpers_of
 from uc_nn_pio.graph.ops import Conv2d, MaxPool2d, Op
 
 # Sums of a window that are worth holding at once: more only spill, and soft-float calls dominate anyway.
@@ -58,15 +56,13 @@ class Conv2dF32(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        return ACTIVATION_HELPERS.get(self.op.activation.function, frozenset()) if self.op.activation else frozenset()
+        return helpers_of(self.op.activation)
 
     def tables(self) -> tuple[Table, ...]:
         """A strip an output channel: bias, then taps in (ky, kx, c) order."""
         weight = self.graph.constant(self.node, "weight")
         bias = self.graph.constant(self.node, "bias")
-        strips = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], -1)
-        first = np.zeros((weight.shape[0], 1), np.float32) if bias is None else bias.reshape(-1, 1)
-        values = np.concatenate([first, strips], axis=1).astype(np.float32).reshape(-1)
+        values = bias_in_front(weight.transpose(0, 2, 3, 1), bias).ravel()
         comment = f"{weight.shape[0]} strips of 1 bias and {self.taps} weights in (ky, kx, c) order"
         return (Table(f"{self.name}_weights", "float", values, comment),)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from uc_nn_pio.emit.kernels.base import ACTIVATION_HELPERS, Kernel
+from uc_nn_pio.emit.kernels.base import Kernel, helpers_of
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Activation, LogSoftmax, Op, Permute, Softmax
 
@@ -22,7 +22,7 @@ class ActivationF32(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        return ACTIVATION_HELPERS.get(self.op.function, frozenset())
+        return helpers_of(self.op)
 
 
 @dataclass(frozen=True)
