@@ -7,7 +7,7 @@ class Table1Net(nn.Module):
     """Three rounds of padded convolution, ReLU and max-pooling, then one fully connected layer.
 
     Input ``(N, 3, 32, 32)``; output ``(N, 10)``, one score a class, before softmax. The layers and their order are the
-    paper's; its count of 33,120 is the weights alone, and the 68 biases of torch's layers come on top.
+    paper's; its count of 33,120 is the weights alone, and the 90 biases of torch's layers come on top.
     """
 
     def __init__(self) -> None:
