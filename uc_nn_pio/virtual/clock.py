@@ -46,6 +46,8 @@ class Clock:
         self._order = 0
         self._by_cycle: list[Event] = []
         self._by_time: list[Event] = []
+        self._next = NEVER  # cycle of the next event
+        self._next_hard = NEVER
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -76,6 +78,7 @@ class Clock:
             self._base_cycle = self.now
             self.core_hz = hz
             self.epoch += 1
+            self._look_ahead()
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -91,56 +94,61 @@ class Clock:
         """Call ``function`` ``ps`` picoseconds from now."""
         return self.at_ps(self.ps() + ps, function, hard=hard)
 
-    @staticmethod
-    def cancel(event: Event | None) -> None:
+    def cancel(self, event: Event | None) -> None:
         """Forget an event; none is fine."""
-        if event is not None:
+        if event is not None and not event.cancelled:
             event.cancelled = True
+            self._look_ahead()
 
     def sync(self, cycle: int) -> None:
         """Run every event due by ``cycle``, in order, and make it ``now``."""
-        while True:
-            heap = self._next_heap()
-            if heap is None:
-                break
-            due = self._due(heap)
-            if due > cycle:
-                break
+        while self._next <= cycle:
+            heap = self._by_cycle if self._first_by_cycle() == self._next else self._by_time
             event = heapq.heappop(heap)
-            self.now = max(self.now, due)
+            event.cancelled = True  # it is no longer pending
+            self.now = max(self.now, self._next)
+            self._look_ahead()
             self.epoch += 1
             event.function()
-        self.now = max(self.now, cycle)
+        if cycle > self.now:
+            self.now = cycle
         if self.now >= self.stable_until:
             self.epoch += 1
             self.stable_until = NEVER
 
     def next_event(self) -> int:
         """Cycle of the next event of any kind, or ``NEVER``."""
-        heap = self._next_heap()
-        return NEVER if heap is None else self._due(heap)
+        return self._next
 
     def next_hard_event(self) -> int:
         """Cycle of the next event that must stop the CPU, or ``NEVER``."""
-        cycles = [event.due for event in self._by_cycle if event.hard and not event.cancelled]
-        cycles += [self.cycle_at(event.due) for event in self._by_time if event.hard and not event.cancelled]
-        return min(cycles, default=NEVER)
+        return self._next_hard
 
     def _push(self, heap: list[Event], due: int, function: Callable[[], None], hard: bool) -> Event:
         self._order += 1
         event = Event(due, self._order, function, hard)
         heapq.heappush(heap, event)
+        if hard:
+            self._look_ahead()
+        else:
+            self._next = min(self._next, due if heap is self._by_cycle else self.cycle_at(due))
         return event
 
-    def _next_heap(self) -> list[Event] | None:
-        for heap in (self._by_cycle, self._by_time):
-            while heap and heap[0].cancelled:
-                heapq.heappop(heap)
-        if not self._by_cycle:
-            return self._by_time or None
-        if not self._by_time or self._by_cycle[0].due <= self.cycle_at(self._by_time[0].due):
-            return self._by_cycle
-        return self._by_time
+    def _first_by_cycle(self) -> int:
+        heap = self._by_cycle
+        while heap and heap[0].cancelled:
+            heapq.heappop(heap)
+        return heap[0].due if heap else NEVER
 
-    def _due(self, heap: list[Event]) -> int:
-        return heap[0].due if heap is self._by_cycle else self.cycle_at(heap[0].due)
+    def _first_by_time(self) -> int:
+        heap = self._by_time
+        while heap and heap[0].cancelled:
+            heapq.heappop(heap)
+        return self.cycle_at(heap[0].due) if heap else NEVER
+
+    def _look_ahead(self) -> None:
+        """Find the next events anew, after one went or the clock changed."""
+        self._next = min(self._first_by_cycle(), self._first_by_time())
+        hard = [event.due for event in self._by_cycle if event.hard and not event.cancelled]
+        hard += [self.cycle_at(event.due) for event in self._by_time if event.hard and not event.cancelled]
+        self._next_hard = min(hard) if hard else NEVER

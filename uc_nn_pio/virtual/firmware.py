@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A linked RV32 program. ``symbols`` are (address, size, name), sorted by address."""
+    """A linked RV32 program. ``symbols`` are its functions and labels, (address, size, name), sorted by address;
+    ``addresses`` has every symbol, data too."""
 
     path: Path
     entry: int
     segments: tuple[Segment, ...]
     symbols: tuple[tuple[int, int, str], ...]
+    addresses: Mapping[str, int]
 
     def function(self, address: int) -> str | None:
         """Name of the function that holds ``address``, or ``None`` where the ELF names none."""
@@ -45,10 +48,7 @@ class Firmware:
 
     def symbol(self, name: str) -> int:
         """Address of a symbol; ``KeyError`` if the ELF lacks it."""
-        for address, _, symbol in self.symbols:
-            if symbol == name:
-                return address
-        raise KeyError(name)
+        return self.addresses[name]
 
 
 def load_firmware(path: Path | str) -> Firmware:
@@ -86,11 +86,15 @@ def _read(path: Path, elf: ELFFile) -> Firmware:
         if segment["p_type"] == "PT_LOAD" and segment["p_filesz"] > 0
     )
     symbols: list[tuple[int, int, str]] = []
+    addresses: dict[str, int] = {}
     table = elf.get_section_by_name(".symtab")
     if table is not None:
         for symbol in table.iter_symbols():
+            if symbol["st_shndx"] == "SHN_UNDEF" or not symbol.name:
+                continue
+            addresses[symbol.name] = symbol["st_value"]
             kind = symbol["st_info"]["type"]
-            named = kind == "STT_FUNC" or (kind == "STT_NOTYPE" and not symbol.name.startswith(("$", ".L", "__")))
-            if symbol["st_shndx"] != "SHN_UNDEF" and symbol.name and named:
+            label = kind == "STT_NOTYPE" and not symbol.name.startswith(("$", ".L", "_"))
+            if kind == "STT_FUNC" or label or symbol.name == "_start":
                 symbols.append((symbol["st_value"], symbol["st_size"], symbol.name))
-    return Firmware(path, elf["e_entry"], segments, tuple(sorted(symbols)))
+    return Firmware(path, elf["e_entry"], segments, tuple(sorted(symbols)), addresses)

@@ -1,7 +1,7 @@
 """The emulator's inner hooks, compiled by numba and called by Unicorn without Python.
 
 Unicorn calls ``on_block`` before each basic block and ``on_memory`` before each load and store. Both get a pointer to
-one array of 64-bit words, the *state*, whose fields are the constants below; Python reads and writes the same array between
+one array of 64-bit words, the *state*, whose fields are the constants below; Python uses the same array between
 runs and inside register accesses.
 """
 
@@ -118,8 +118,7 @@ def on_memory(engine, kind, address, size, value, state_pointer):  # pragma: no 
     state = carray(state_pointer, (STATE_WORDS,))
     at = np.int64(address)
     if at & (size - 1) and state[SQUASH] == 0:
-        _call(state[MISALIGNED], at, np.int64(kind))
-        return
+        _call(state[MISALIGNED], at, np.int64(kind))  # starts the undo log, which this store opens
     if state[SQUASH] != 0:
         if kind == UC_MEM_WRITE:
             _log_old_words(state, at, size)

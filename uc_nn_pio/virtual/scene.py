@@ -90,8 +90,7 @@ class Scene:
             path: PNG (or another picture), ``.npz`` with ``images`` (N, H, W) uint8 and perhaps ``labels``, or MNIST
                 idx files (plain or ``.gz``; labels are looked for beside them).
             polarity: ``paper`` shows MNIST and npz pictures (bright on black) as dark ink on bright paper, ``screen``
-                as they are. Default: ``paper`` for idx files, as they are for npz and pictures. Given, it holds for all:
-                ``paper`` inverts.
+                as they are. Default: ``paper`` for idx files, the others as they are. Given, it holds for all.
             end: ``loop``, ``hold`` or ``stop``.
 
         Raises:

@@ -83,6 +83,10 @@ class Gpio(Peripheral):
         """Whether the pad belongs to peripheral function ``select``."""
         return bool(self.values["iof_en"] >> pin & 1) and (self.values["iof_sel"] >> pin & 1) == select
 
+    def muxed_all(self, mask: int) -> bool:
+        """Whether all pads in ``mask`` belong to peripheral function 0."""
+        return self.values["iof_en"] & ~self.values["iof_sel"] & mask == mask
+
     def level(self, pin: int) -> int:
         """The pad's level."""
         return self.levels >> pin & 1

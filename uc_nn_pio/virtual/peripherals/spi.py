@@ -63,6 +63,7 @@ class Spi(Peripheral):
         self._gpio = gpio
         self._cs_pins = cs_pins
         self._mosi, self._miso, self._sck = data_pins
+        self._data_mask = sum(1 << pin for pin in data_pins)
         self._cs_mask = sum(1 << number for number in cs_pins)
         self._devices: list[SpiDevice] = []
         self._tx: deque[int] = deque()
@@ -71,6 +72,7 @@ class Spi(Peripheral):
         self._generation = 0  # a reset forgets the frame under way
         self._asserted = False
         self._release = False
+        self._shown = -1
         super().__init__(name, base, clock, reports)
         self.values["csdef"] = self._cs_mask
         self._show(self._cs_mask)
@@ -118,6 +120,9 @@ class Spi(Peripheral):
             self._show(self.values["csdef"])
 
     def _show(self, levels: int) -> None:
+        if levels == self._shown:
+            return
+        self._shown = levels
         for number, pin in self._cs_pins.items():
             self._gpio.set_iof(pin, 0, levels >> number & 1)
 
@@ -171,18 +176,17 @@ class Spi(Peripheral):
         self._start()
 
     def _exchange(self, byte: int) -> int:
-        floating = 0xFF * self._gpio.floating_level(self._miso)
-        if not all(self._gpio.muxed(pin) for pin in (self._mosi, self._miso, self._sck)):
+        if not self._gpio.muxed_all(self._data_mask):
             self.reports.add(
                 "spi", f"{self.name}: its pins GPIO{self._mosi}, {self._miso}, {self._sck} are not all muxed (iof_en)"
             )
-            return floating
+            return 0xFF * self._gpio.floating_level(self._miso)
         lsb_first = self.values["fmt"] & 4
         for device in self._devices:
             answer = device.exchange(_reversed(byte) if lsb_first else byte, self.sck_hz, self.values["sckmode"] & 3)
             if answer is not None:
                 return _reversed(answer) if lsb_first else answer
-        return floating
+        return 0xFF * self._gpio.floating_level(self._miso)
 
     def read_rxdata(self) -> int:
         if not self._rx:

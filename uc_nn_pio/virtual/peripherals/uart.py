@@ -101,7 +101,7 @@ class Uart(Peripheral):
             self._sending = self._tx.popleft()
             self._sending_hz = self.clock.core_hz
             byte = self._sending
-            self.clock.after_cycles(self.character_cycles, lambda: self._sent(byte))
+            self.clock.after_cycles(self.character_cycles, lambda: self._sent(byte), hard=True)  # seen outside at once
 
     def _sent(self, byte: int | None) -> None:
         if self._sending is None or byte is None:
