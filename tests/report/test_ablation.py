@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from tests.networks import design_of
+from tests.table1 import Table1Net
 from uc_nn_pio.report import ablation, ablation_text, report, report_text
 from uc_nn_pio.spec import MemorySpec
 
@@ -30,8 +31,7 @@ def lenet5():
 
 @pytest.fixture(scope="module")
 def table1():
-    module = network("cifar10_table1/models/cifar10_table1.py", "Table1Net")
-    return design_of(module, (3, 32, 32), "table1", memory=MemorySpec("pingpong"))
+    return design_of(Table1Net(), (3, 32, 32), "table1", memory=MemorySpec("pingpong"))
 
 
 def test_lenet5_reaches_the_papers_three_figures(lenet5) -> None:

@@ -5,7 +5,6 @@ Every figure is a count that repeats: bytes, instructions, modelled cycles. RAM 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +14,16 @@ import numpy as np
 
 from uc_nn_pio.bench.measure import measure
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import convert, make_design
-from uc_nn_pio.emit.render import render
+from uc_nn_pio.convert import convert
 from uc_nn_pio.resources import resources
-from uc_nn_pio.spec import InputSpec, MemorySpec, ModelSource, ModelSpec
 
 CLOCKS_HZ = (320_000_000, 352_000_000)
 GRAY = 128
 
 
 def bench() -> list[dict[str, Any]]:
-    """One row a network: static bytes, and counts from the virtual HiFive1 where the network fits its RAM."""
-    return [_lenet5(), _table1()]
+    """One row a network: static bytes, and counts from the virtual HiFive1."""
+    return [_lenet5()]
 
 
 def _lenet5() -> dict[str, Any]:
@@ -54,28 +51,6 @@ def _lenet5() -> dict[str, Any]:
     }
     row["ram_bytes"] = row["context_bytes"] + row["stack_bytes"]
     return row
-
-
-def _table1() -> dict[str, Any]:
-    """The paper's section 5 network. In float32 it needs 45 KB of RAM, more than the board has, so it is not run."""
-    path = resources("examples") / "cifar10_table1" / "models" / "cifar10_table1.py"
-    found = importlib.util.spec_from_file_location("cifar10_table1", path)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    from uc_nn_pio.capture import capture_module  # imports torch
-
-    graph = capture_module(module.Table1Net().eval(), (3, 32, 32), "cifar10_table1")
-    spec = ModelSpec(
-        path,
-        "cifar10_table1",
-        ModelSource(),
-        InputSpec((3, 32, 32)),
-        memory=MemorySpec("pingpong"),
-        text_sha256="0" * 64,
-    )
-    design = make_design(spec, graph, None)
-    render(design)
-    return _static("CIFAR-10, table 1", design)
 
 
 def _static(title: str, design: Any) -> dict[str, Any]:

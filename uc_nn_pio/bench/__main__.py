@@ -25,20 +25,17 @@ def text(rows: list[dict[str, Any]]) -> str:
         ours = {
             "name": "uc_nn_pio",
             "arithmetic": row["precision"],
-            "ram": row.get("ram_bytes"),
-            "code": row.get("code_bytes"),
-            "const": row.get("const_bytes"),
-            "instructions_m": row["instructions"] / 1e6 if "instructions" in row else None,
+            "ram": row["ram_bytes"],
+            "code": row["code_bytes"],
+            "const": row["const_bytes"],
+            "instructions_m": row["instructions"] / 1e6,
         }
         lines += [_line(item) for item in (ours, *fixed[row["network"]])]
-        if "cycles" in row:
-            speeds = ", ".join(
-                f"{rate:.2f}/s at {int(hz) // 10**6} MHz" for hz, rate in row["inferences_per_second"].items()
-            )
-            lines.append(
-                f"  {row['right']} of 10 digits right; stack {row['stack_bytes']} B; modelled cycles {row['cycles']:,} "
-                f"(worst picture), {speeds}; {row['compiler']}"
-            )
+        speeds = ", ".join(f"{r:.2f}/s at {int(hz) // 10**6} MHz" for hz, r in row["inferences_per_second"].items())
+        lines.append(
+            f"  {row['right']} of 10 digits right; stack {row['stack_bytes']} B; modelled cycles {row['cycles']:,} "
+            f"(worst picture), {speeds}; {row['compiler']}"
+        )
         lines.append("")
     return "\n".join([*lines, f"Peers: {fixed['source']}"])
 

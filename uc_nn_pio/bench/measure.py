@@ -63,10 +63,8 @@ def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Bo
     compiler = find_compiler()
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
-        texts = {**files, **render_board_files(board, core_hz=core_hz), "main.c": _main(name, pictures)}
-        for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        code, const = _build(compiler, folder, name, board)
+        write_sources(folder, files, name, pictures, board, core_hz)
+        code, const = build(compiler, folder, name, board)
         machine = VirtualBoard(folder / "bench.elf", board, camera=False)
         result = machine.run(until="end", max_instructions=4_000_000_000)
     if result.reason != "until":
@@ -74,6 +72,15 @@ def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Bo
     pattern = r"run (-?\d+) instructions (\d+) cycles (\d+) stack (\d+)"
     runs = tuple(Run(*map(int, match)) for match in re.findall(pattern, machine.text))
     return Measurement(_version(compiler), runs, code, const)
+
+
+def write_sources(
+    folder: Path, files: Mapping[str, str], name: str, pictures: np.ndarray, board: Board, core_hz: int
+) -> None:
+    """Put everything but the drivers into ``folder``: the model, the measuring program, the board's files."""
+    texts = {**files, **render_board_files(board, core_hz=core_hz), "main.c": _main(name, pictures)}
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
 
 
 def find_compiler() -> str:
@@ -94,8 +101,11 @@ def _main(name: str, pictures: np.ndarray) -> str:
     return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows)
 
 
-def _build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, int]:
-    """Link ``bench.elf``; return the bytes of code and of constants in the model's object."""
+def build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, int]:
+    """Link ``bench.elf`` and ``bench.map`` from the files in ``folder``.
+
+    Returns the bytes of code and of constants in the model's own object file.
+    """
     fe310 = resources("firmware_template") / "lib" / "fe310"
     flags = [*FLAGS, f"-march={board.march}", f"-mabi={board.mabi}", f"-mcmodel={board.mcmodel}"]
     # GCC 12 and later name the CSR instructions apart; older ones do not know the option
@@ -103,7 +113,7 @@ def _build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, i
         flags.append("-misa-spec=2.2")
     _run(compiler, *flags, "-c", f"{name}.c", "-o", "model.o", folder=folder)
     drivers = sorted(str(path) for path in fe310.iterdir() if path.suffix in (".c", ".S"))
-    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-T", "link.ld", "-lgcc"]
+    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=bench.map", "-T", "link.ld", "-lgcc"]
     _run(compiler, *flags, f"-I{fe310}", "-I.", "main.c", "model.o", *drivers, *link, "-o", "bench.elf", folder=folder)
     sizes = _run(compiler.removesuffix("gcc") + "size", "-A", "model.o", folder=folder)
     sections = re.findall(r"^\.(\S+)\s+(\d+)", sizes, flags=re.M)
