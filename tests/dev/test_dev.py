@@ -210,9 +210,8 @@ def test_pip_variables_reach_pip(machine: Machine, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_callers_are_one_line() -> None:
-    for target in ("demo", "test", "bench"):
-        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert done.stdout == f"python3 dev.py {target}\n"
+    targets, recipe = (ROOT / "Makefile").read_text().split("\n\n")[-1].splitlines()
+    assert targets == "setup demo test bench:" and recipe == "\tpython3 dev.py $@"
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1].endswith('exec python3 dev.py test "$@"')
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 

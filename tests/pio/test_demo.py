@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,12 @@ def run_demo(example: Project) -> subprocess.CompletedProcess[str]:
 
 
 def boards_running(example: Project) -> list[str]:
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if str(example.folder) in line]
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            commands.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    assert commands
+    return [command for command in commands if str(example.folder) in command]
 
 
 def test_ten_of_ten_and_a_wrong_one_is_shown_as_wrong(example: Project) -> None:
