@@ -275,7 +275,7 @@ class VirtualBoard:
             instructions=self.cpu.instructions,
             skipped_instructions=polls.skipped_instructions if polls else 0,
             cycles=self.cpu.cycles,
-            skipped_cycles=polls.skipped_cycles if polls else 0,
+            skipped_cycles=self.cpu.skipped_cycles + (polls.skipped_cycles if polls else 0),
             flash_reads=counts[0],
             flash_read_cycles=counts[1],
             seconds=self.seconds,

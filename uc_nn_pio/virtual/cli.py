@@ -119,19 +119,13 @@ class _Session:
 
         a = self._arguments
         scene = Scene.load(a.scene, polarity=a.polarity, end=a.scene_end) if a.scene is not None else None
+        board = VirtualBoard(
+            a.elf, a.board, scene, camera=not a.no_camera, module=a.camera_module, seed=a.seed, warm=a.warm
+        )
+        self._board = board
         self._link = StreamLink(sys.stdout.buffer) if self._tcp_port is None else TcpLink(self._tcp_port)
         try:
-            board = VirtualBoard(
-                a.elf,
-                a.board,
-                scene,
-                self._link,
-                camera=not a.no_camera,
-                module=a.camera_module,
-                seed=a.seed,
-                warm=a.warm,
-            )
-            self._board = board
+            board.uart = self._link
             self._announce()
             self._log.say(NOTICE)
             self._log.write({"notice": NOTICE})
@@ -148,12 +142,12 @@ class _Session:
         if self._tcp_port is None:
             return
         port = self._link.port  # type: ignore[union-attr]
-        print(f"uart: socket://127.0.0.1:{port}", flush=True)
         if self._arguments.port_file is not None:
             target: Path = self._arguments.port_file
             temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
             temporary.write_text(f"{port}\n")
             temporary.replace(target)
+        print(f"uart: socket://127.0.0.1:{port}", flush=True)
 
     def _run_board(self) -> int:
         a, code = self._arguments, 0
@@ -175,14 +169,16 @@ class _Session:
         return code
 
     def _on_slice(self, board: Any) -> None:
-        if self._signalled or self._idle():
-            board.stop()
-        elif self._real_time:
-            ahead = self._origin + board.seconds - time.monotonic()
-            if ahead > 0.001:
-                time.sleep(min(ahead, 0.1))
-            elif ahead < -0.1:  # too slow: do not race afterwards
+        while not (self._signalled or self._idle()):
+            if not self._real_time:
+                return
+            ahead = board.seconds - (time.monotonic() - self._origin)
+            if ahead < -0.1:  # too slow: do not race afterwards
                 self._origin -= ahead
+            if ahead < 0.001:
+                return
+            time.sleep(min(ahead, 0.05))
+        board.stop()
 
     def _wait_for_client(self) -> None:
         """The board has ended; a monitor may still come for what it printed, or have it on its screen."""

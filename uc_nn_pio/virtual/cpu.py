@@ -20,27 +20,13 @@ from unicorn.unicorn_py3 import unicorn as binding
 from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.virtual import native
 from uc_nn_pio.virtual.bus import Bus, BusError, Peripheral
-from uc_nn_pio.virtual.clock import NEVER, Clock
+from uc_nn_pio.virtual.clock import Clock
 from uc_nn_pio.virtual.firmware import Firmware
-from uc_nn_pio.virtual.instructions import CSR_HIGH_OFFSET, MIP, Special, find_specials
 from uc_nn_pio.virtual.polling import PollSkip
+from uc_nn_pio.virtual.privileged import Privileged
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.timing import FlatModel
 
-CAUSES = {
-    0: "instruction address misaligned",
-    1: "instruction access fault",
-    2: "illegal instruction",
-    3: "breakpoint",
-    4: "load address misaligned",
-    6: "store address misaligned",
-    8: "environment call",
-    11: "environment call",
-}
-MSTATUS_MIE = 1 << 3
-MSTATUS_MPIE = 1 << 7
-MSTATUS_MPP = 3 << 11
-INTERRUPT = 1 << 31
 NOWHERE = 0xFFFF_FFFE  # an address that is never run
 
 _lib = binding.uclib
@@ -86,11 +72,11 @@ class Cpu:
         self.clock = clock
         self.firmware = firmware
         self.reports = reports
+        self.skipped_cycles = 0  # asleep; polls count theirs
         self.interrupts: Callable[[], int] = lambda: 0  # pending bits of mip
         self._error: BaseException | None = None
         self._trap: tuple[int, int, int] | None = None  # cause, pc, value
         self._undo_registers: list[int] | None = None
-        self._counter_offset = {"cycle": 0, "instret": 0}
         self._keep: list[object] = []  # callbacks that C code holds
         self._running = False
         self._reset_pc: int | None = None
@@ -103,6 +89,7 @@ class Cpu:
         self._state = (ctypes.c_int64 * native.STATE_WORDS).from_buffer(self.state)
         self._prepare_registers()
         self.polls = PollSkip(self._state, clock, self.snapshot) if poll_skip else None
+        self.privileged = Privileged(self)
         self._map_memories(costs)
         for peripheral in bus.peripherals:
             self._map_peripheral(peripheral)
@@ -143,13 +130,13 @@ class Cpu:
             try:
                 return self._read_register(peripheral, offset, size)
             except BaseException as error:  # it must cross C code first
-                return self._fail(error)
+                return self.fail(error)
 
         def write(engine: int, offset: int, size: int, value: int, user: int) -> None:
             try:
                 self._write_register(peripheral, offset, size, value)
             except BaseException as error:
-                self._fail(error)
+                self.fail(error)
 
         callbacks = _MMIO_READ(read), _MMIO_WRITE(write)
         self._keep.extend(callbacks)
@@ -173,11 +160,8 @@ class Cpu:
         self.uc.hook_add(uc_const.UC_HOOK_INTR, self._on_exception)
         self.uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
         self.uc.hook_add(uc_const.UC_HOOK_MEM_INVALID, self._on_bad_access)
-        self._specials: dict[int, Special] = {}
-        for segment in self.firmware.segments:
-            self._specials.update(find_specials(segment.data, segment.run_address))
-        for address in self._specials:
-            self.uc.hook_add(uc_const.UC_HOOK_CODE, self._on_special, begin=address, end=address)
+        for address in self.privileged.specials:
+            self.uc.hook_add(uc_const.UC_HOOK_CODE, self.privileged.on_special, begin=address, end=address)
 
     def _hook(self, kind: int, function: int, user_data: int) -> None:
         handle = ctypes.c_size_t()
@@ -244,7 +228,7 @@ class Cpu:
         """
         self.clock.sync(self.cycles)
         self._apply_reset()
-        self._take_interrupt()
+        self.privileged.take_interrupt()
         self._state[native.STOP_AT] = min(stop_at, self.clock.next_hard_event())
         self._state[native.INSTRUCTION_LIMIT] = instruction_limit
         self._running = True
@@ -264,11 +248,11 @@ class Cpu:
         if self._reset_pc is not None:
             self._trap = None
         elif self._trap is not None:
-            self._take_trap()
+            self.privileged.take_trap(*self._take_pending_trap())
         elif error:
-            raise self._stop(f"the emulator stopped: {UcError(error)}", why="no rule of the model covers it")
+            raise self.stop_error(f"the emulator stopped: {UcError(error)}", why="no rule of the model covers it")
         elif self.pc == NOWHERE and before == (self.cycles, self.instructions):
-            raise self._stop("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
+            raise self.stop_error("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
         self.clock.sync(self.cycles)
         self._apply_reset()
 
@@ -310,14 +294,6 @@ class Cpu:
         if hard < self._state[native.STOP_AT]:
             self._state[native.STOP_AT] = hard
 
-    def _fail(self, error: BaseException) -> int:
-        if isinstance(error, BusError):
-            error = self._stop(error.what, error.why, error.next_step)
-        if self._error is None:
-            self._error = error
-        self._begin_squash()
-        return 0
-
     def _begin_squash(self) -> None:
         """Undo what is left of this block: Unicorn only stops at its end."""
         self._undo_registers = list(np.frombuffer(self.snapshot(), np.uint64).tolist())
@@ -335,7 +311,33 @@ class Cpu:
             self.uc.reg_write(rv.UC_RISCV_REG_X0 + i, self._undo_registers[i - 1])
         self.pc = self._undo_registers[31]
 
-    # -- exceptions and interrupts ---------------------------------------------------------------------------------
+    def forget_blocks(self) -> None:
+        """Code in RAM has changed (fence.i): count its blocks anew."""
+        for memory, table in zip(self.memories, self._tables, strict=True):
+            if memory.writable:
+                table[:] = 0
+
+    def pass_time(self, cycle: int) -> None:
+        """Nothing runs until ``cycle``."""
+        self.skipped_cycles += max(cycle - self.cycles, 0)
+        self._state[native.CYCLES] = max(cycle, self.cycles)
+        self.clock.sync(self.cycles)
+
+    def fail(self, error: BaseException) -> int:
+        """Stop at this instruction, with nothing behind it done, and raise ``error`` from ``run``."""
+        if isinstance(error, BusError):
+            error = self.stop_error(error.what, error.why, error.next_step)
+        if self._error is None:
+            self._error = error
+        self._begin_squash()
+        return 0
+
+    # -- exceptions ---------------------------------------------------------------------------------
+
+    def _take_pending_trap(self) -> tuple[int, int, int]:
+        assert self._trap is not None
+        trap, self._trap = self._trap, None
+        return trap
 
     def _on_misaligned(self, address: int, kind: int) -> int:
         self._begin_squash()
@@ -366,46 +368,6 @@ class Cpu:
                 return word if word & 3 == 3 else word & 0xFFFF
         return 0
 
-    def _take_trap(self) -> None:
-        assert self._trap is not None
-        (cause, pc, value), self._trap = self._trap, None
-        name = CAUSES.get(cause, f"cause {cause}")
-        text = f"{name} at pc 0x{pc:08X}" + (f", value 0x{value:08X}" if cause in (2, 4, 6) else "")
-        handler = self.register("mtvec")
-        self.pc = pc
-        if handler & ~3 == 0:
-            raise self._stop(
-                f"exception {cause}: {text}",
-                why="the firmware has no trap handler (mtvec is 0), so the chip would run off to address 0",
-                next_step="mend the instruction, or set mtvec to a handler that prints mcause, mepc and mtval",
-            )
-        if pc == handler & ~3:
-            raise self._stop(
-                f"exception {cause}: {text}",
-                why="it is the first instruction of the trap handler: the chip would loop here for ever",
-                next_step="mend the trap handler",
-            )
-        self.reports.add("trap", text)
-        self._enter_handler(cause, pc, value)
-
-    def _take_interrupt(self) -> None:
-        pending = self.interrupts() & self.register("mie")
-        if not pending or not self.register("mstatus") & MSTATUS_MIE:
-            return
-        cause = 3 if pending & 1 << 3 else 7
-        self._enter_handler(INTERRUPT | cause, self.pc, 0)
-
-    def _enter_handler(self, cause: int, pc: int, value: int) -> None:
-        mstatus = self.register("mstatus")
-        mpie = MSTATUS_MPIE if mstatus & MSTATUS_MIE else 0
-        self.set_register("mstatus", mstatus & ~(MSTATUS_MIE | MSTATUS_MPIE) | mpie | MSTATUS_MPP)
-        self.set_register("mepc", pc)
-        self.set_register("mcause", cause)
-        self.set_register("mtval", value)
-        handler = self.register("mtvec")
-        vectored = handler & 1 and cause & INTERRUPT
-        self.pc = (handler & ~3) + (4 * (cause & 0xFF) if vectored else 0)
-
     def _on_bad_access(self, uc: Uc, kind: int, address: int, size: int, value: int, user: object) -> bool:
         if self._state[native.SQUASH]:
             return False
@@ -415,14 +377,14 @@ class Cpu:
             uc_const.UC_MEM_WRITE_PROT: "a store to",
         }.get(kind, "a jump to")
         if kind == uc_const.UC_MEM_WRITE_PROT:
-            self._error = self._stop(
+            self._error = self.stop_error(
                 f"a store to flash, address 0x{address:08X}",
                 why="flash is read-only for stores; the real chip ignores or faults on it",
                 next_step="is a const object cast to non-const, or data missing from .data?",
             )
         else:
             hole = next((name for low, high, name in KNOWN_HOLES if low <= address < high), None)
-            self._error = self._stop(
+            self._error = self.stop_error(
                 f"{verb} address 0x{address:08X}, where this board has nothing",
                 why=f"that is {hole}, which this model lacks"
                 if hole
@@ -431,69 +393,8 @@ class Cpu:
             )
         return False
 
-    def _stop(self, what: str, why: str | None = None, next_step: str | None = None) -> VirtualBoardError:
+    def stop_error(self, what: str, why: str | None = None, next_step: str | None = None) -> VirtualBoardError:
+        """The error for a stop at the instruction under way."""
         return VirtualBoardError(
             what, where=f"{self.where()} ({self.firmware.path.name})", why=why, next_step=next_step
         )
-
-    # -- instructions that need more than Unicorn does -----------------------------------------------------------------
-
-    def _on_special(self, uc: Uc, address: int, size: int, user: object) -> None:
-        special = self._specials[address]
-        if special.kind == "csr":
-            self._access_counter(special)
-            uc.reg_write(rv.UC_RISCV_REG_PC, address + 4)
-        elif special.kind == "wfi":
-            self._wait_for_interrupt()
-            uc.reg_write(rv.UC_RISCV_REG_PC, address + 4)
-        elif special.kind == "fence.i":
-            for memory, table in zip(self.memories, self._tables, strict=True):
-                if memory.writable:
-                    table[:] = 0
-        else:  # it may unmask an interrupt: look again behind it
-            self.stop_soon()
-
-    def _counters(self) -> dict[str, int]:
-        skipped = self.polls.skipped_instructions if self.polls is not None else 0
-        return {"cycle": self.cycles, "instret": self.instructions + skipped}
-
-    def _access_counter(self, special: Special) -> None:
-        """Read, and perhaps write, mip or a counter; the counters are emulated cycles, never the host's clock."""
-        if special.csr == MIP:
-            self.clock.sync(self.cycles)
-            old = self.interrupts()
-        else:
-            name = "cycle" if special.csr & 0xF == 0 else "instret"
-            full = self._counters()[name] + self._counter_offset[name]
-            high = bool(special.csr & CSR_HIGH_OFFSET)
-            old = full >> 32 & 0xFFFF_FFFF if high else full & 0xFFFF_FFFF
-            operand = special.source if special.immediate else self._x(special.source)
-            writes = special.operation == 1 or special.source != 0
-            if writes and special.csr < 0xC00:
-                new = {1: operand, 2: old | operand, 3: old & ~operand}[special.operation]
-                wanted = (full & 0xFFFF_FFFF | new << 32) if high else (full & ~0xFFFF_FFFF | new)
-                self._counter_offset[name] += wanted - full
-        if special.target:
-            self.uc.reg_write(rv.UC_RISCV_REG_X0 + special.target, old)
-
-    def _x(self, number: int) -> int:
-        return self.uc.reg_read(rv.UC_RISCV_REG_X0 + number) & 0xFFFF_FFFF if number else 0
-
-    def _wait_for_interrupt(self) -> None:
-        """Let time pass until an interrupt that mie enables is pending; the handler runs if mstatus lets it."""
-        self.clock.sync(self.cycles)
-        while not self.interrupts() & self.register("mie"):
-            event = self.clock.next_event()
-            if event == NEVER:
-                self._error = self._stop(
-                    "wfi with nothing that could wake the core",
-                    why="no enabled interrupt is armed (only the CLINT's timer and software interrupts are modelled)",
-                    next_step="set mtimecmp and mie before wfi",
-                )
-                self._begin_squash()
-                return
-            if self.polls is not None:
-                self.polls.skipped_cycles += max(event - self.cycles, 0)
-            self._state[native.CYCLES] = max(event, self.cycles)
-            self.clock.sync(self.cycles)
-        self.stop_soon()
