@@ -163,7 +163,7 @@ def test_real_speed_is_the_clock_on_the_wall(start, build):
 
 
 def test_frames_are_logged_with_their_labels(build, tmp_path):
-    from test_camera import HOLD, TABLE
+    from tests.virtual.test_camera import HOLD, TABLE
 
     items = ",".join(f"{{{register},{value}}}" for register, value in TABLE)
     elf = build("frame", TABLE=items, SELECT=HOLD, DROP=0, FRAMES=3, PLUS=0, PIXELS=0)
