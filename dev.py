@@ -118,7 +118,7 @@ def set_up(needs: list) -> None:
 
 def stamp_text() -> str:
     """Changes when the virtual environment has to be brought up to date."""
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256()
     for path in (ROOT / "pyproject.toml", Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest() + "\n"

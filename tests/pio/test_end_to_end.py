@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +40,7 @@ def spot():
 
 
 @pytest.fixture(scope="module")
-def camera_project(tmp_path_factory: pytest.TempPathFactory, core: Path) -> Iterator[Project]:
+def camera_project(tmp_path_factory: pytest.TempPathFactory, core: Path) -> Project:
     """The demo firmware with a small network, as `uc-nn new` renders it, converted by the real converter."""
     scratch = tmp_path_factory.mktemp("camera")
     spec = scratch / "models" / "spot.yaml"
@@ -58,8 +56,7 @@ def camera_project(tmp_path_factory: pytest.TempPathFactory, core: Path) -> Iter
     project = make_project(scratch / "unused", core, scratch)
     project.folder = folder
     project.environment["UC_NN_PYTHON"] = sys.executable
-    yield project
-    uc_nn_upload.stop_virtual(str(project.generated("virtual")))
+    return project
 
 
 def stand_in_for_sifive(core: Path, scratch: Path) -> None:
@@ -130,19 +127,6 @@ def test_the_demo_firmware_builds_as_a_bare_project_of_sifives_platform(
         assert {"spot_run", "main", "_start"} <= names
 
 
-def test_a_real_network_runs_on_the_virtual_board(camera_project: Project) -> None:
-    """From YAML to the UART: the firmware is up, and says that there is no camera (the project has no scene)."""
-    camera_project.run("-t", "upload")
-    port = json.loads(camera_project.generated("virtual/board.json").read_text())["port"]
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as uart:
-        received = b""
-        while b"no camera" not in received:
-            received += uart.recv(4096) or pytest.fail(received.decode())
-    assert b"uc_nn: spot ready\r\n" in received
-    # A build of unchanged inputs imports no torch: an interpreter that cannot run is never started.
-    camera_project.run(UC_NN_PYTHON="/nowhere/python")
-
-
 def test_a_mistake_in_a_real_spec_reaches_the_user(camera_project: Project) -> None:
     spec = camera_project.folder / "models" / "spot.yaml"
     text = spec.read_text()
@@ -169,28 +153,25 @@ def test_pio_test_runs_on_the_virtual_board(project: Project) -> None:
     main = project.folder / "test" / "test_hello" / "main.c"
     text = main.read_text()
     try:
-        main.write_text(text.replace("put(tiny_text());", 'put("PASS adds\\r\\nPASS subtracts\\r\\nDONE\\r\\n");'))
-        passed = project.pio("test")
-        assert passed.returncode == 0, passed.stdout + passed.stderr
-        assert "2 succeeded" in passed.stdout
-        main.write_text(text.replace("put(tiny_text());", 'put("PASS adds\\r\\nFAIL divides: by 0\\r\\nDONE\\r\\n");'))
-        failed = project.pio("test")
-        assert failed.returncode != 0
-        assert "by 0" in failed.stdout
+        lines = "adding\\r\\nPASS adds\\r\\nPASS subtracts\\r\\nFAIL divides: by 0\\r\\nDONE\\r\\n"
+        main.write_text(text.replace("tiny_text()", f'"{lines}"'))
+        done = project.pio("test")
+        assert done.returncode != 0
+        assert "by 0" in done.stdout
+        assert "3 test cases: 1 failed, 2 succeeded" in done.stderr
     finally:
         uc_nn_upload.stop_virtual(str(project.generated("virtual")))
 
 
-def test_every_example_builds_with_bare_pio_run(core: Path, tmp_path: Path) -> None:
-    examples = sorted(path.parent for path in (ROOT / "examples").glob("*/platformio.ini"))
-    assert examples
+def test_every_other_example_builds_with_bare_pio_run(core: Path, tmp_path: Path) -> None:
+    """The camera example is in test_demo.py."""
+    examples = {path.parent for path in (ROOT / "examples").glob("*/platformio.ini")}
+    assert ROOT / "examples" / "lenet5_camera" in examples
     shutil.copytree(ROOT / "firmware_template" / "lib", tmp_path / "firmware_template" / "lib")
-    for example in examples:
+    for example in sorted(examples - {ROOT / "examples" / "lenet5_camera"}):
         folder = tmp_path / "examples" / example.name
         shutil.copytree(example, folder, ignore=shutil.ignore_patterns(".pio"))
         project = make_project(tmp_path / "unused", core, tmp_path)
         project.folder = folder
         project.environment["UC_NN_PYTHON"] = sys.executable
-        done = project.run()
-        assert "virtual        SUCCESS" in done.stdout
-        assert project.elf().exists()
+        assert "virtual        SUCCESS" in project.run().stdout

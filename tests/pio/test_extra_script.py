@@ -149,20 +149,29 @@ def test_every_board_builds_and_the_bars_are_right(project: Project) -> None:
         assert f"used {stored} bytes from {size} bytes" in done.stdout
 
 
-def test_mistakes_in_platformio_ini(project: Project) -> None:
-    ini = project.folder / "platformio.ini"
-    text = ini.read_text()
-    for replacement, expected in (
+@pytest.mark.parametrize(
+    ("replacement", "expected"),
+    [
         ("custom_uc_nn_model = models/tiny.yaml", "did you mean custom_uc_nn_models?"),
-        ("", "no model is named"),
-        ("custom_uc_nn_models = models/tiny.yaml\ncustom_uc_nn_core_hz = fast", "is no frequency"),
         ("custom_uc_nn_models = models/tiny.yaml\ncustom_uc_nn_core_hz = 500M", "runs at up to 352000000 Hz"),
-    ):
-        ini.write_text(text.replace("custom_uc_nn_models = models/tiny.yaml", replacement))
-        failed = project.pio("run")
-        assert failed.returncode != 0
-        assert expected in failed.stderr
-        assert "Traceback" not in failed.stderr
+    ],
+)
+def test_mistakes_in_platformio_ini(project: Project, replacement: str, expected: str) -> None:
+    ini = project.folder / "platformio.ini"
+    ini.write_text(ini.read_text().replace("custom_uc_nn_models = models/tiny.yaml", replacement))
+    failed = project.pio("run")
+    assert failed.returncode != 0
+    assert expected in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_frequencies() -> None:
+    for text in ("320000000", "320000000L", "320M", "320 MHz", "320000 kHz"):
+        assert extra_script.frequency(text) == 320_000_000
+    assert extra_script.frequency("") is None
+    for text in ("fast", "-1", "0", "0.5", "1e400", "M"):
+        with pytest.raises(extra_script.BuildError, match="is no frequency"):
+            extra_script.frequency(text)
 
 
 def test_no_interpreter_with_the_converter(project: Project) -> None:

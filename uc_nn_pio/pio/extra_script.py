@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -128,16 +129,11 @@ def read_options(env):
 
 def frequency(text):
     """Hertz from ``320000000``, ``320000000L``, ``320M`` or ``320 MHz``; ``None`` from an empty text."""
-    number = text.strip().lower().removesuffix("hz").strip().removesuffix("l")
-    factor = {"m": 1_000_000, "k": 1_000}.get(number[-1:], 1)
-    number = number[:-1] if factor > 1 else number
-    if not number:
+    if not text.strip():
         return None
-    try:
-        hertz = float(number) * factor
-    except ValueError:
-        hertz = 0.5
-    if hertz != int(hertz) or hertz <= 0:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mk]?)(?:hz|l)?", text.strip().lower())
+    hertz = float(found.group(1)) * {"": 1, "k": 1_000, "m": 1_000_000}[found.group(2)] if found else 0.0
+    if hertz <= 0 or hertz != round(hertz):
         raise BuildError(
             f"platformio.ini: error: {PREFIX}core_hz = {text} is no frequency\n  next: write 320000000 or 320M"
         )
