@@ -48,6 +48,12 @@ TEST_NEEDS = [
     ),
     ("OpenOCD", ["openocd"], ["openocd"], "your system's package openocd (macOS: brew install open-ocd)"),
     ("cppcheck", ["cppcheck"], ["cppcheck"], "your system's package cppcheck"),
+    (
+        "gdb for RISC-V",
+        ["gdb-multiarch"],
+        ["gdb-multiarch"],
+        "your system's package gdb-multiarch, or a gdb built for riscv under that name",
+    ),
 ]
 
 
