@@ -151,6 +151,17 @@ def test_scons_comes_from_pypi_where_this_python_has_another(tmp_path: Path, mon
     assert b'"version": "4.41203.0+pip.4.12.3"' in content["package.json"]
 
 
+@pytest.mark.parametrize(("reachable", "expected"), [(True, False), (False, True)])
+def test_without_an_option_the_registry_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reachable: bool, expected: bool
+) -> None:
+    monkeypatch.setattr(setup, "registry_reachable", lambda: reachable)
+    core = tmp_path / "core"
+    assert run("--core-dir", str(core)) == 0
+    assert (core / packages.TOOLCHAIN_FOLDER).exists() is expected
+    assert (core / packages.SCONS_FOLDER).exists() is expected
+
+
 def test_no_cross_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="no RISC-V cross compiler") as raised:

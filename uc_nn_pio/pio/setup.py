@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         removed = remove(core)
         print("\n".join(f"removed {core / folder}" for folder in removed) or f"nothing of uc-nn in {core}")
         return 0
-    offline = args.offline or (not args.online and (is_private(core) or not registry_reachable()))
+    made_offline = (core / PRIVATE_MARK).is_file()
+    offline = args.offline or (not args.online and (made_offline or not registry_reachable()))
     changed = set_up(core, offline=offline)
     print("\n".join(f"put {core / folder} in place" for folder in changed) or f"{core} is up to date")
     if not _has_scons(core) and not registry_reachable():
