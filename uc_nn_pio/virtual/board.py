@@ -41,7 +41,8 @@ LEFTOVER_WATCHDOG_TICKS = 1638  # 50 ms, for a warm start
 class RunResult:
     """How a run ended, and the board's counts since power-up.
 
-    ``reason``: ``until``, ``frames``, ``scene`` (it is over), ``instructions``, ``seconds`` or ``stopped``.
+    ``reason``: ``until``, ``frames``, ``scene`` (it is over), ``instructions``, ``seconds``, ``halted`` (a debugger's
+    breakpoint) or ``stopped``.
     ``instructions`` were executed; ``skipped_*`` are those of busy-waits over which time jumped; ``cycles`` has both.
     """
 
@@ -251,7 +252,9 @@ class VirtualBoard:
                 stop_at = min(stop_at, self.clock.cycle_at(end_ps))
             self.cpu.run(stop_at, instruction_limit)
             self._look_outside(on_slice)
-            if callable(until) and until(self):
+            if self.cpu.halted:
+                self._end("halted")
+            elif callable(until) and until(self):
                 self._end("until")
             elif self.cpu.instructions >= instruction_limit:
                 self._end("instructions")

@@ -81,6 +81,9 @@ class Cpu:
         self._running = False
         self._reset_pc: int | None = None
         self.pc = firmware.entry
+        self.exits: frozenset[int] = frozenset()  # a debugger's: stop in front of these addresses
+        self.halted = False  # the last run ended at one of them, or the debugger asked for a halt
+        self.hold_interrupts = False
 
         self.uc = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
         self.uc.ctl_set_cpu_model(rv.UC_CPU_RISCV32_SIFIVE_E31)
@@ -228,7 +231,9 @@ class Cpu:
         """
         self.clock.sync(self.cycles)
         self._apply_reset()
-        self.privileged.take_interrupt()
+        self.halted = False
+        if not self.hold_interrupts:
+            self.privileged.take_interrupt()
         self._state[native.STOP_AT] = min(stop_at, self.clock.next_hard_event())
         self._state[native.INSTRUCTION_LIMIT] = instruction_limit
         self._running = True
@@ -255,6 +260,25 @@ class Cpu:
             raise self.stop_error("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
         self.clock.sync(self.cycles)
         self._apply_reset()
+        self.halted = self.halted or self.pc in self.exits
+
+    def halt(self) -> None:
+        """A debugger's halt from inside a memory access: in front of this instruction, nothing behind it done."""
+        self.halted = True
+        self._begin_squash()
+
+    def set_exits(self, addresses: frozenset[int]) -> None:
+        """Stop in front of these addresses, also in the middle of a block; the counts do not change by that."""
+        if addresses != self.exits:
+            self.exits = addresses
+            self.uc.ctl_exits_enabled(True)
+            self.uc.ctl_set_exits([NOWHERE, *sorted(addresses)])
+            self.uc.ctl_flush_tb()
+
+    def code_changed(self) -> None:
+        """A debugger has written to memory that may hold code."""
+        self.forget_blocks()
+        self.uc.ctl_flush_tb()
 
     def reset(self, pc: int) -> None:
         """A device resets the chip: the core goes on at ``pc``; memory stays."""

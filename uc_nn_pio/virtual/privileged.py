@@ -105,14 +105,21 @@ class Privileged:
         skipped = cpu.polls.skipped_instructions if cpu.polls is not None else 0
         return {"cycle": cpu.cycles, "instret": cpu.instructions + skipped}
 
+    def _counter(self, csr: int) -> tuple[str, int]:
+        name = "cycle" if csr & 0xF == 0 else "instret"
+        return name, self._counters()[name] + self._counter_offset[name]
+
+    def counter(self, csr: int) -> int:
+        """What one of the counter CSRs shows now."""
+        return self._counter(csr)[1] >> (32 if csr & CSR_HIGH_OFFSET else 0) & 0xFFFF_FFFF
+
     def _access_counter(self, special: Special) -> None:
         """Read, and perhaps write, mip or a counter; the counters are emulated cycles, never the host's clock."""
         if special.csr == MIP:
             self._cpu.clock.sync(self._cpu.cycles)
             old = self._cpu.interrupts()
         else:
-            name = "cycle" if special.csr & 0xF == 0 else "instret"
-            full = self._counters()[name] + self._counter_offset[name]
+            name, full = self._counter(special.csr)
             high = bool(special.csr & CSR_HIGH_OFFSET)
             old = full >> 32 & 0xFFFF_FFFF if high else full & 0xFFFF_FFFF
             operand = special.source if special.immediate else self._x(special.source)
