@@ -44,7 +44,8 @@ class View:
 
     def row(self, y: str) -> str:
         """C expression for the first element of row ``y``: the only way in which kernels address rows."""
-        return f"{self.pointer} + ({y}) * {self.row_elements}"
+        row = y if y.isidentifier() else f"({y})"
+        return f"{self.pointer} + {row} * {self.row_elements}"
 
 
 @dataclass(frozen=True)
