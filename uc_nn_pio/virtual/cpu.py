@@ -230,7 +230,7 @@ class Cpu:
             VirtualBoardError: the firmware did what the chip cannot do, or took a trap without a handler.
         """
         self.clock.sync(self.cycles)
-        self._apply_reset()
+        self.apply_reset()
         self.halted = False
         if not self.hold_interrupts:
             self.privileged.take_interrupt()
@@ -259,13 +259,32 @@ class Cpu:
         elif self.pc == NOWHERE and before == (self.cycles, self.instructions):
             raise self.stop_error("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
         self.clock.sync(self.cycles)
-        self._apply_reset()
+        self.apply_reset()
         self.halted = self.halted or self.pc in self.exits
 
     def halt(self) -> None:
         """A debugger's halt from inside a memory access: in front of this instruction, nothing behind it done."""
         self.halted = True
         self._begin_squash()
+
+    @property
+    def squashing(self) -> bool:
+        """What is left of the block will be undone."""
+        return self._state[native.SQUASH] != 0
+
+    def log_old_word(self, address: int) -> None:
+        """Have the store to ``address``, which is about to happen, undone too; stores to registers are dropped."""
+        for number, memory in enumerate(self.memories):
+            if memory.base <= address < memory.base + len(memory.data):
+                word = (address - memory.base) // 4
+                count = self._state[native.SQUASH] - 1
+                self._state[native.UNDO + 2 * count] = number << 32 | word
+                self._state[native.UNDO + 2 * count + 1] = int(memory.data.view(np.int32)[word])
+                self._state[native.SQUASH] += 1
+
+    def instruction_length(self, pc: int) -> int:
+        """2 or 4 bytes."""
+        return 4 if self._instruction(pc) & 3 == 3 else 2
 
     def set_exits(self, addresses: frozenset[int]) -> None:
         """Stop in front of these addresses, also in the middle of a block; the counts do not change by that."""
@@ -286,7 +305,8 @@ class Cpu:
         if self._running and not self._state[native.SQUASH]:
             self._begin_squash()
 
-    def _apply_reset(self) -> None:
+    def apply_reset(self) -> None:
+        """Carry out a reset that was asked for."""
         if self._reset_pc is not None:
             self.pc, self._reset_pc = self._reset_pc, None
             for name in ("mstatus", "mie", "mtvec", "mcause", "mepc", "mtval"):
