@@ -158,7 +158,8 @@ def test_real_speed_is_the_clock_on_the_wall(start, build):
     text = board.stdout.readline()
     begun = time.monotonic()
     text += board.stdout.read()
-    assert 0.8 < time.monotonic() - begun < 4
+    # at full speed it takes some 50 ms; a loaded machine may see the first line late
+    assert 0.5 < time.monotonic() - begun < 10
     assert b"line=00000050" in text  # 10 ms a line and its time on the wire
 
 
