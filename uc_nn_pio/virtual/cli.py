@@ -17,7 +17,12 @@ IDLE_EXIT_SECONDS = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``run`` to a parser."""
+    """Add the verb ``run`` to a parser."""
+    verbs = parser.add_subparsers(dest="board_verb", required=True, metavar="VERB")
+    _add_run_arguments(verbs.add_parser("run", help="run a firmware", description="Run a firmware."))
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("elf", type=Path, help="the firmware")
     parser.add_argument("--board", default="hifive1_virtual", help="board name (default: hifive1_virtual)")
     parser.add_argument(
@@ -50,13 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm", action="store_true", help="enter as after an upload: PLL on, watchdog armed...")
     parser.add_argument("--seed", type=int, default=0, help="random content of RAM at power-up (default 0)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="JSON lines: frames with labels, remarks, counts")
+    parser.add_argument(
+        "--gdb", type=int, metavar="PORT", help="halt at reset and serve gdb on 127.0.0.1; 0 takes a free port"
+    )
+    parser.add_argument("--stats", action="store_true", help="say at the end how fast the emulation was")
 
 
 def main(argv: list[str] | None = None) -> int:
     """``python -m uc_nn_pio.virtual``; returns the exit code (0 fine, 2 wrong arguments, 3 the board stopped)."""
     parser = argparse.ArgumentParser(prog="python -m uc_nn_pio.virtual", description="The virtual HiFive1.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    add_arguments(verbs.add_parser("run", help="run a firmware"))
+    add_arguments(parser)
     return run(parser.parse_args(argv))
 
 
@@ -109,6 +117,7 @@ class _Session:
         self._arguments = arguments
         self._tcp_port = _tcp_port(arguments.uart)
         self._signalled = False
+        self._gdb: Any = None
         self._log = _Log(arguments.log)
 
     def run(self) -> int:
@@ -150,23 +159,42 @@ class _Session:
         print(f"uart: socket://127.0.0.1:{port}", flush=True)
 
     def _run_board(self) -> int:
-        a, code = self._arguments, 0
+        a, code, begun = self._arguments, 0, time.monotonic()
         self._origin = time.monotonic() - self._board.seconds
         self._real_time = (a.speed or ("max" if self._tcp_port is None else "real")) == "real"
         try:
-            result = self._board.run(max_frames=a.frames, max_seconds=a.seconds, on_slice=self._on_slice)
+            if a.gdb is not None:
+                reason = self._serve_gdb()
+            else:
+                reason = self._board.run(max_frames=a.frames, max_seconds=a.seconds, on_slice=self._on_slice).reason
             self._board.uart0.flush()
-            reason = result.reason
         except VirtualBoardError as error:
             self._board.uart0.flush()
             self._log.say(str(error))
             self._log.write({"error": error.what, "where": str(error.where), "why": error.why})
             self._link.write(f"\r\nvirtual board: {error}\r\n".replace("\r\n", "\n").replace("\n", "\r\n").encode())
             reason, code = "error", error.exit_code
-        self._log.write({"end": reason, **_counts(self._board.result(reason))})
+        result = self._board.result(reason)
+        self._log.write({"end": reason, **_counts(result)})
+        if a.stats:
+            self._log.say(_speed(result, time.monotonic() - begun))
         if self._tcp_port is not None:
             self._wait_for_client()
         return code
+
+    def _serve_gdb(self) -> str:
+        from uc_nn_pio.virtual.debug import Limits
+        from uc_nn_pio.virtual.gdb import GdbServer
+
+        self._gdb = GdbServer(self._arguments.gdb)
+        self._log.say(f"gdb: target remote 127.0.0.1:{self._gdb.port}")
+        limits = Limits(self._arguments.frames, self._arguments.seconds)
+        try:
+            return self._gdb.serve(
+                self._board, limits, on_slice=self._on_slice, over=lambda: self._signalled or self._idle()
+            )
+        finally:
+            self._gdb.close()
 
     def _on_slice(self, board: Any) -> None:
         while not (self._signalled or self._idle()):
@@ -191,7 +219,7 @@ class _Session:
             time.sleep(0.05)
 
     def _idle(self) -> bool:
-        if self._tcp_port is None:
+        if self._tcp_port is None or (self._gdb is not None and self._gdb.connected):
             return False
         limit = self._arguments.idle_exit if self._arguments.idle_exit is not None else IDLE_EXIT_SECONDS
         return self._link.idle_seconds() >= limit  # type: ignore[union-attr]
@@ -205,6 +233,14 @@ class _Session:
         self._log.write(
             {"report": report.kind, "message": report.message, "seconds": report.seconds, "where": report.where}
         )
+
+
+def _speed(result: Any, seconds: float) -> str:
+    millions = result.instructions / 1e6
+    return (
+        f"{millions:.1f} M instructions in {seconds:.2f} s: {millions / max(seconds, 1e-9):.1f} M/s "
+        f"({result.seconds:.3f} s of the board's time)"
+    )
 
 
 def _counts(result: Any) -> dict[str, Any]:
