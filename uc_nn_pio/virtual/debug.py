@@ -170,6 +170,7 @@ class Debugger:
 
     def reset(self) -> None:
         """Reset the chip, as its reset button does: RAM keeps its content."""
-        self.board.reset()
+        self.board.bus.reset()
+        self.board.cpu.reset(self.board.firmware.entry)
         self.board.cpu.apply_reset()
         self._reported_at = None
