@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.virtual.bus import Bus
 from uc_nn_pio.virtual.camera.arduchip import ArduChip
+from uc_nn_pio.virtual.camera.link import CameraLink
 from uc_nn_pio.virtual.camera.ov2640 import ADDRESS, Ov2640
 from uc_nn_pio.virtual.camera.sccb import SccbSlave
 from uc_nn_pio.virtual.clock import Clock
 from uc_nn_pio.virtual.cpu import Cpu, Memory
+from uc_nn_pio.virtual.faults import Fault, Faults
 from uc_nn_pio.virtual.firmware import Firmware, load_firmware
 from uc_nn_pio.virtual.peripherals.aon import Aon
 from uc_nn_pio.virtual.peripherals.clint import Clint
@@ -70,6 +72,7 @@ class VirtualBoard:
         seed: for the random content of RAM at power-up.
         warm: enter as after an upload on the real board: PLL at 352 MHz, UART divisor wrong, watchdog armed, QSPI0
             divider changed, interrupt enables left over.
+        faults: what goes wrong, as texts (``unplugged@1.5``) or :class:`Fault` values; ``board.faults`` at run time.
         poll_skip: False runs every round of every busy-wait; same output, same cycles, slower.
 
     Raises:
@@ -87,6 +90,7 @@ class VirtualBoard:
         module: str = "mini",
         seed: int = 0,
         warm: bool = False,
+        faults: Sequence[Fault | str] = (),
         poll_skip: bool = True,
     ) -> None:
         self.board = load_board(board) if isinstance(board, str) else board
@@ -110,9 +114,13 @@ class VirtualBoard:
         )
         self.cpu.interrupts = self.clint.pending
         self.clint.on_change = self.cpu.stop_soon
+        self.faults = Faults(self, seed, self._reset)
+        self.camera_link: CameraLink | None = None
         self.camera = self._plug_in_camera(module) if camera else None
         if warm:
             self._leave_traces()
+        for fault in faults:
+            self.faults.schedule(fault)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -146,11 +154,13 @@ class VirtualBoard:
         chip.on_frame_read = self._frame_read
         chip.on_read_start = self._read_starts
         sda, scl, cs = pins["sccb_sda"], pins["sccb_scl"], pins["camera_cs"]
-        slave = SccbSlave(ADDRESS, sensor, lambda low: self.gpio.drive(sda, "the camera", 0 if low else None))
-        self.gpio.watch(1 << sda | 1 << scl, lambda levels: slave.lines(levels >> scl & 1, levels >> sda & 1))
-        self.gpio.watch(1 << cs, lambda levels: chip.select(not levels >> cs & 1))
-        chip.select(not self.gpio.level(cs))
-        self.spi1.attach(chip)
+        link = CameraLink(self.faults, chip, sensor, lambda low: self.gpio.drive(sda, "the camera", 0 if low else None))
+        link.on_lines = SccbSlave(ADDRESS, link, link.pull_sda).lines
+        self.gpio.watch(1 << sda | 1 << scl, lambda levels: link.lines(levels >> scl & 1, levels >> sda & 1))
+        self.gpio.watch(1 << cs, lambda levels: link.select(not levels >> cs & 1))
+        link.select(not self.gpio.level(cs))
+        self.spi1.attach(link)
+        self.camera_link = link
         return chip
 
     def _leave_traces(self) -> None:
@@ -175,6 +185,7 @@ class VirtualBoard:
     # -- what happens while it runs --------------------------------------------------------------------------------
 
     def _printed(self, byte: int) -> None:
+        byte = self.faults.noisy("uart-noise", byte)
         self.output.append(byte)
         if self.uart is not None:
             self.uart.write(bytes([byte]))
@@ -192,6 +203,8 @@ class VirtualBoard:
         self.on_frame(record)
 
     def _read_starts(self, frame: int) -> None:
+        assert self.camera_link is not None
+        self.camera_link.frame_starts(frame)
         if self.scene.over(frame):
             self._end("scene")
         elif self._max_frames is not None and frame >= self._max_frames:
@@ -266,7 +279,7 @@ class VirtualBoard:
         if self.uart is not None:
             data = self.uart.read()
             if data:
-                self.uart0.receive(data)
+                self.uart0.receive(bytes(self.faults.noisy("uart-noise", byte) for byte in data))
         if on_slice is not None:
             on_slice(self)
 

@@ -53,6 +53,14 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"tcp: end when nobody was connected for S s (default {IDLE_EXIT_SECONDS:g})",
     )
     parser.add_argument("--warm", action="store_true", help="enter as after an upload: PLL on, watchdog armed...")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE][@WHEN]",
+        help="a fault, from the start or at WHEN: 1.5 (seconds), frame3, capture12.5; repeatable",
+    )
+    parser.add_argument("--fault-until", metavar="WHEN", help="when the faults go")
     parser.add_argument("--seed", type=int, default=0, help="random content of RAM at power-up (default 0)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="JSON lines: frames with labels, remarks, counts")
     parser.add_argument(
@@ -122,14 +130,23 @@ class _Session:
 
     def run(self) -> int:
         from uc_nn_pio.virtual.board import VirtualBoard
+        from uc_nn_pio.virtual.faults import Fault
         from uc_nn_pio.virtual.scene import Scene
         from uc_nn_pio.virtual.timing import NOTICE
         from uc_nn_pio.virtual.uart_link import StreamLink, TcpLink
 
         a = self._arguments
         scene = Scene.load(a.scene, polarity=a.polarity, end=a.scene_end) if a.scene is not None else None
+        faults = [Fault.of(text, a.fault_until) for text in a.fault]
         board = VirtualBoard(
-            a.elf, a.board, scene, camera=not a.no_camera, module=a.camera_module, seed=a.seed, warm=a.warm
+            a.elf,
+            a.board,
+            scene,
+            camera=not a.no_camera,
+            module=a.camera_module,
+            seed=a.seed,
+            warm=a.warm,
+            faults=faults,
         )
         self._board = board
         self._link = StreamLink(sys.stdout.buffer) if self._tcp_port is None else TcpLink(self._tcp_port)

@@ -50,6 +50,16 @@ class ArduChip:
         self._command: int | None = None
         self._first_of_burst = False
 
+    def power_up(self) -> None:
+        """The supply comes back: nothing under way, registers and FIFO as after a reset."""
+        self._clock.cancel(self._capture)
+        self._reset_registers()
+
+    @property
+    def fifo_length(self) -> int:
+        """Bytes of the frame in the FIFO."""
+        return len(self._fifo)
+
     # -- SPI -------------------------------------------------------------------------------------------------------
 
     def select(self, selected: bool) -> None:

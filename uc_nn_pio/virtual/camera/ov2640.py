@@ -50,6 +50,11 @@ class Ov2640:
         self._sde = bytearray(32)
         self._running_since_ps = self._clock.ps()
 
+    def power_up(self) -> None:
+        """The supply comes back: registers as after a reset, no exposure yet."""
+        self._busy_until_ps = 0
+        self._power_up()
+
     # -- SCCB ------------------------------------------------------------------------------------------------------
 
     def acknowledges(self) -> bool:

@@ -42,6 +42,8 @@ class Prci(Peripheral):
     def __init__(self, clock: Clock, reports: Reports, crystal_hz: int, core_max_hz: int) -> None:
         self._crystal_hz = crystal_hz
         self._core_max_hz = core_max_hz
+        self.crystal_starts = True  # faults: oscillator and PLL that never get ready
+        self.pll_locks = True
         super().__init__("PRCI", 0x1000_8000, clock, reports)
         # Ready times in picoseconds. After a reset the ring oscillator runs; the crystal needs its start.
         self._ready_ps = {"hfrosccfg": 0, "hfxosccfg": 0, "pllcfg": 0}
@@ -55,6 +57,11 @@ class Prci(Peripheral):
     def set_pll(self, r: int, f: int, q: int) -> None:
         """Put the PLL on and select it, locked, as a firmware that ran before may have left it (R, F, Q as numbers)."""
         self.values["pllcfg"] = PLLREFSEL | PLLSEL | {1: 0, 2: 1, 4: 2, 8: 3}[q] << 10 | (f // 2 - 1) << 4 | r - 1
+        self.clock.set_core_hz(self.core_hz())
+
+    def set_crystal(self, hz: int) -> None:
+        """Another crystal is fitted: all that runs on it changes with it."""
+        self._crystal_hz = hz
         self.clock.set_core_hz(self.core_hz())
 
     def reference_hz(self) -> int:
@@ -82,10 +89,10 @@ class Prci(Peripheral):
         return self._with_ready("hfrosccfg", self.values["hfrosccfg"] & ENABLE)
 
     def read_hfxosccfg(self) -> int:
-        return self._with_ready("hfxosccfg", self.values["hfxosccfg"] & ENABLE)
+        return self._with_ready("hfxosccfg", self.crystal_starts and self.values["hfxosccfg"] & ENABLE)
 
     def read_pllcfg(self) -> int:
-        return self._with_ready("pllcfg", not self.values["pllcfg"] & PLLBYPASS)
+        return self._with_ready("pllcfg", self.pll_locks and not self.values["pllcfg"] & PLLBYPASS)
 
     def _with_ready(self, name: str, on: int | bool) -> int:
         ready = on and self.clock.ps() >= self._ready_ps[name]
