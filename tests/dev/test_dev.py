@@ -71,7 +71,10 @@ class Machine:
         return self.dev.main(list(arguments))
 
 
-ALL_PROGRAMS = ("riscv64-unknown-elf-gcc", "gcc", "g++", "clang", "qemu-system-riscv32", "openocd", "cppcheck")
+ALL_PROGRAMS = (
+    *("riscv64-unknown-elf-gcc", "gcc", "g++", "clang"),
+    *("qemu-system-riscv32", "openocd", "cppcheck", "gdb-multiarch"),
+)
 
 
 @pytest.fixture
@@ -119,7 +122,7 @@ def test_all_tools_of_the_tests_by_sudo(machine: Machine, monkeypatch: pytest.Mo
     assert machine.run("test") == 0
     calls = machine.calls()
     install = next(call for call in calls if call.startswith("apt-get") and " install " in call)
-    wanted = "gcc-riscv64-unknown-elf gcc libc6-dev g++ clang qemu-system-misc openocd cppcheck"
+    wanted = "gcc-riscv64-unknown-elf gcc libc6-dev g++ clang qemu-system-misc openocd cppcheck gdb-multiarch"
     assert install.endswith(f"--no-install-recommends {wanted}")
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update" in calls
 
@@ -148,6 +151,7 @@ def test_elsewhere_the_list_of_what_is_missing(
         "qemu-system-misc",
         "openocd",
         "cppcheck",
+        "gdb-multiarch",
     ):
         assert f"apt install {package}\n" in text
     assert "brew install riscv64-elf-gcc" in text
