@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SIGINT, SIGILL, SIGTRAP, SIGSEGV = 2, 4, 5, 11
 PACKET_BYTES = 0x4000
+MAX_WATCH_BYTES = 4096
 WAIT_SECONDS = 0.1  # how often a halted board looks whether it is to end
 _WATCH = {"2": "write", "3": "read", "4": "access"}
 _WATCH_REPLY = {"write": "watch", "read": "rwatch", "access": "awatch"}
@@ -136,9 +137,9 @@ class GdbServer:
                 self._debugger.interrupt()
             return
         assert self._gdb is not None
-        packets = self._gdb.receive(0)
-        self._queue += [packet for packet in packets if packet != INTERRUPT]
-        if packets or self._gdb.closed:
+        self._queue += self._gdb.receive(0)
+        if self._queue or self._gdb.closed:
+            self._queue = [packet for packet in self._queue if packet != INTERRUPT]
             self._debugger.interrupt()
 
     # -- packets ---------------------------------------------------------------------------------------------------
@@ -240,10 +241,13 @@ class GdbServer:
 
     def _point(self, rest: str, at_address: Callable[[int], None], at_access: Callable[[str, int, int], None]) -> str:
         kind, address, size = rest.split(";")[0].split(",")
-        if kind in "01":
-            at_address(int(address, 16))
+        at = int(address, 16) & 0xFFFF_FFFF
+        if kind in ("0", "1"):
+            at_address(at)
         elif kind in _WATCH:
-            at_access(_WATCH[kind], int(address, 16), int(size, 16))
+            if int(size, 16) > MAX_WATCH_BYTES:
+                raise RefusedError(f"a watchpoint spans at most {MAX_WATCH_BYTES} bytes")
+            at_access(_WATCH[kind], at, int(size, 16))
         else:
             return ""
         return "OK"

@@ -66,6 +66,7 @@ class Target:
             RefusedError: there is none, or it follows from the machine's state and cannot be set.
         """
         cpu = self.board.cpu
+        value &= 0xFFFF_FFFF
         if number == PC:
             cpu.pc = value & ~1
         elif 0 <= number < PC:
