@@ -135,10 +135,13 @@ class ArduChip:
         self.registers = {0x00: 0x00}
         self.done_at: float | None = None
         self.captures = 0
+        self.stuck_done = False
+        self.spoil: set[int] = set()  # reads of the test register from now on, by number, that lose a bit
         self.bursts: list[int] = []  # bytes read in each burst
         self.writes: list[tuple[int, int]] = []
         self.resets: list[tuple[float, int]] = []
         self._bytes: list[int] = []
+        self._test_reads = 0
         self.selected = False
         chip.spi.device = self
 
@@ -179,7 +182,10 @@ class ArduChip:
         if register == 0x40:
             return self.version
         if register == 0x41:
-            return 0x08 if self.done_at is not None and self.chip.us >= self.done_at else 0x00
+            return 0x08 if self.stuck_done or self.done_at is not None and self.chip.us >= self.done_at else 0x00
         if register in (0x42, 0x43, 0x44):
             return self.length >> 8 * (register - 0x42) & 0xFF
+        if register == 0x00 and self.spoil:
+            self._test_reads += 1
+            return self.registers[0x00] ^ (0x10 if self._test_reads in self.spoil else 0)
         return self.registers.get(register, 0x00)

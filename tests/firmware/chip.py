@@ -19,6 +19,7 @@ class Chip:
 
     def __init__(self) -> None:
         self.us = 0.0
+        self.cycles = 0.0
         self.prci = Prci(self)
         self.uart = Uart(self)
         self.spi = Spi(self)
@@ -53,9 +54,12 @@ class Chip:
         """Close to the next thing that happens, a tick of mtime or a byte on SPI1: the next access passes it."""
         tick = (int(self.us * 32768 / 1e6) + 1) * 1e6 / 32768 if self.rtc_runs else self.us
         byte = self.spi.incoming[0][0] if self.spi.incoming else tick
-        self.us = max(self.us, min(tick, byte) - 0.01)
+        then = max(self.us, min(tick, byte) - 0.01)
+        self.cycles += (then - self.us) * self.prci.core_hz() / 1e6
+        self.us = then
 
     def _pass(self, cycles: float) -> None:
+        self.cycles += cycles
         self.us += cycles * 1e6 / self.prci.core_hz()
 
     def _device(self, address: int):
@@ -78,6 +82,7 @@ class Prci:
         self.plloutdiv = 0x100
         self.started = None
         self.crystal_works = True
+        self.crystal_hz = 16e6
         self.pll_locks = True
 
     def warm(self, pllcfg: int) -> None:
@@ -86,7 +91,7 @@ class Prci:
 
     def pll_hz(self) -> float:
         r, f, q = (self.pllcfg & 7) + 1, 2 * ((self.pllcfg >> 4 & 0x3F) + 1), 1 << (self.pllcfg >> 10 & 3)
-        reference = 16e6 if self.pllcfg & 1 << 17 else self.hfrosc_hz()
+        reference = self.crystal_hz if self.pllcfg & 1 << 17 else self.hfrosc_hz()
         if self.pllcfg & 1 << 18:
             return reference
         if not (6e6 <= reference / r <= 12e6 and 384e6 <= reference / r * f <= 768e6):

@@ -39,6 +39,7 @@ class Drivers:
         self._callbacks = {
             "host_read": ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self.chip.read),
             "host_write": ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(self.chip.write),
+            "host_cycles": ctypes.CFUNCTYPE(ctypes.c_uint32)(lambda: int(self.chip.cycles) & 0xFFFFFFFF),
             "host_spin": ctypes.CFUNCTYPE(None, ctypes.c_uint32)(self.chip.spin),
         }
         for name, callback in self._callbacks.items():

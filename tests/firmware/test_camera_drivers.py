@@ -323,6 +323,40 @@ def test_a_capture_that_never_ends(drivers):
     assert not chip.selected
 
 
+def test_a_done_flag_that_stays_set_is_no_picture(drivers):
+    chip = ArduChip(drivers.chip, frame(8))
+    drivers.c.arducam_init(2)
+    chip.stuck_done = True
+    assert drivers.c.arducam_capture(1000) == -35
+    assert chip.captures == 0
+    chip.stuck_done = False
+    assert drivers.c.arducam_capture(1000) == 0
+
+
+def test_the_check_behind_a_frame(drivers):
+    """Gone, there with another supply's registers, there with bad wires, there."""
+    chip = ArduChip(drivers.chip, frame(8))
+    drivers.at(320_000_000).c.arducam_init(2)
+    drivers.c.arducam_capture(1000)
+    read_frame(drivers)
+    assert drivers.c.arducam_check() == 0 == drivers.c.arducam_check()
+    chip.registers[0x00] = 0x00
+    assert drivers.c.arducam_check() == -37
+    assert drivers.c.arducam_check() == 0
+    chip.spoil = {3}
+    assert drivers.c.arducam_check() == -36
+    chip.spoil = set()
+    drivers.chip.spi.device = None
+    assert drivers.c.arducam_check() == -31
+
+
+def test_a_camera_that_goes_during_a_capture_is_absent(drivers):
+    ArduChip(drivers.chip, frame(8), frame_us=1e12)
+    drivers.at(320_000_000).c.arducam_init(2)
+    drivers.chip.spi.device = None
+    assert drivers.c.arducam_capture(20) == -31
+
+
 def test_an_spi_that_stops_shifting(drivers):
     ArduChip(drivers.chip, frame(8))
     drivers.c.arducam_init(2)
@@ -335,7 +369,7 @@ def test_an_spi_that_stops_shifting(drivers):
 def test_every_code_has_one_line_of_its_own(drivers):
     c = drivers.c
     lines = {code: c.sccb_error_text(code) for code in (-11, -12, -13)}
-    lines |= {-21: c.ov2640_error_text(-21)} | {code: c.arducam_error_text(code) for code in range(-34, -30)}
+    lines |= {-21: c.ov2640_error_text(-21)} | {code: c.arducam_error_text(code) for code in range(-37, -30)}
     assert None not in lines.values() and len(set(lines.values())) == len(lines)
     assert all(b"\n" not in line for line in lines.values())
     for text in (c.sccb_error_text, c.ov2640_error_text, c.arducam_error_text):

@@ -82,7 +82,32 @@ def test_a_dead_crystal(drivers):
     assert drivers.chip.us < 200_000
 
 
+@pytest.mark.parametrize("percent", [-20, -5, -2.5, 3, 6])
+def test_a_crystal_of_another_frequency(drivers, percent):
+    """mtime tells; from then on the core clock is the measured one, so the UART stays within a receiver's 2 %."""
+    drivers.chip.prci.crystal_hz = 16e6 * (1 + percent / 100)
+    assert drivers.c.fe310_timer_init() == 0 == drivers.c.fe310_uart_init(115_200)
+    assert drivers.c.fe310_clock_set(256_000_000) == -9
+    real = drivers.chip.prci.core_hz()
+    assert real == 256e6 * (1 + percent / 100)
+    assert abs(drivers.c.fe310_core_hz() / real - 1) < 0.01
+    assert abs(real / (drivers.c.fe310_uart_divisor(drivers.c.fe310_core_hz(), 115_200) + 1) / 115_200 - 1) < 0.01
+
+
+@pytest.mark.parametrize("percent", [-1.5, -0.005, 0, 1.5])
+def test_a_crystal_within_its_tolerance(drivers, percent):
+    drivers.chip.prci.crystal_hz = 16e6 * (1 + percent / 100)
+    assert drivers.c.fe310_clock_set(320_000_000) == 0
+    assert drivers.c.fe310_core_hz() == 320_000_000
+
+
+def test_a_clock_beside_an_mtime_that_stands_is_not_measured(drivers):
+    drivers.chip.rtc_runs = False
+    assert drivers.c.fe310_timer_init() == -7
+    assert drivers.c.fe310_clock_set(320_000_000) == 0
+
+
 def test_every_code_has_its_line(drivers):
-    lines = [drivers.c.fe310_error_text(code) for code in range(-8, 0)]
-    assert None not in lines and len(set(lines)) == 8
-    assert drivers.c.fe310_error_text(0) is None and drivers.c.fe310_error_text(-9) is None
+    lines = [drivers.c.fe310_error_text(code) for code in range(-9, 0)]
+    assert None not in lines and len(set(lines)) == 9
+    assert drivers.c.fe310_error_text(0) is None and drivers.c.fe310_error_text(-10) is None

@@ -141,7 +141,7 @@ static int read_frame(void)
         }
     }
     arducam_read_end();
-    return status;
+    return status == ARDUCAM_OK ? arducam_check() : status;
 }
 
 static void print_prediction(uint32_t ticks)

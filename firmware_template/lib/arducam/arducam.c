@@ -24,6 +24,9 @@
 #define FIFO_SIZE3 0x44u
 
 #define RESET_MS 100u
+#define TEST_ROUNDS 8u
+#define MARK 0x5Au          /* left in TEST: a chip that lost its supply has it no more */
+#define CLEAR_TIMEOUT_MS 3u
 
 static uint32_t last_length;
 
@@ -52,18 +55,33 @@ static int write_register(uint8_t reg, uint8_t value)
     return status < 0 ? status : ARDUCAM_OK;
 }
 
-/* Writes a pattern to the test register and reads it back. */
-static int test(uint8_t pattern)
+/*
+ * Two patterns through the test register in turns: an open MISO may show either by chance, so half of the rounds; wires
+ * that are too long spoil some. Leaves the mark.
+ */
+static int test(void)
 {
-    int status = write_register(TEST, pattern);
+    uint32_t right = 0u;
+    uint32_t round;
+    int status;
 
-    if (status == ARDUCAM_OK) {
-        status = read_register(TEST);
+    for (round = 0u; round < TEST_ROUNDS; ++round) {
+        uint8_t pattern = (round & 1u) != 0u ? 0xAAu : 0x55u;
+
+        status = write_register(TEST, pattern);
+        if (status == ARDUCAM_OK) {
+            status = read_register(TEST);
+        }
+        if (status < 0) {
+            return status;
+        }
+        right += status == (int)pattern ? 1u : 0u;
     }
-    if (status < 0) {
+    status = write_register(TEST, MARK);
+    if (status != ARDUCAM_OK || right == TEST_ROUNDS) {
         return status;
     }
-    return status == (int)pattern ? ARDUCAM_OK : ARDUCAM_ERROR_ABSENT;
+    return right > TEST_ROUNDS / 2u ? ARDUCAM_ERROR_BITS : ARDUCAM_ERROR_ABSENT;
 }
 
 static int reset_chip(void)
@@ -82,12 +100,8 @@ int arducam_init(uint32_t cs_pin)
 {
     int status = fe310_spi1_init(cs_pin, ARDUCAM_SCK_HZ);
 
-    /* Two patterns: an open MISO may show either one by chance, not both. */
     if (status == ARDUCAM_OK) {
-        status = test(0x55u);
-    }
-    if (status == ARDUCAM_OK) {
-        status = test(0xAAu);
+        status = test();
     }
     if (status == ARDUCAM_OK) {
         status = reset_chip();
@@ -102,13 +116,55 @@ int arducam_init(uint32_t cs_pin)
     if (status != VERSION_MINI_2MP) {
         return ARDUCAM_ERROR_VERSION;
     }
-    status = write_register(CAPTURE_CONTROL, CAPTURE_ONE_FRAME);
+    status = write_register(TEST, MARK);
+    if (status == ARDUCAM_OK) {
+        status = write_register(CAPTURE_CONTROL, CAPTURE_ONE_FRAME);
+    }
     return status == ARDUCAM_OK ? write_register(FIFO_CONTROL, FIFO_CLEAR_DONE) : status;
+}
+
+int arducam_check(void)
+{
+    int mark = read_register(TEST);
+    int status = mark < 0 ? mark : test();
+
+    return status == ARDUCAM_OK && mark != (int)MARK ? ARDUCAM_ERROR_RESTARTED : status;
+}
+
+/* The reason behind an odd answer: the link, if it is not in order, else `code`. */
+static int blame(int code)
+{
+    int status = arducam_check();
+
+    return status == ARDUCAM_OK ? code : status;
+}
+
+/* The last frame's flag must go before the next one's can mean anything. */
+static int clear_done(void)
+{
+    uint32_t waited_ms;
+    int status = write_register(FIFO_CONTROL, FIFO_CLEAR_DONE);
+
+    for (waited_ms = 0u; status == ARDUCAM_OK; ++waited_ms) {
+        status = read_register(STATUS);
+        if (status < 0) {
+            return status;
+        }
+        if ((status & STATUS_DONE) == 0) {
+            return ARDUCAM_OK;
+        }
+        if (waited_ms == CLEAR_TIMEOUT_MS) {
+            return blame(ARDUCAM_ERROR_DONE);
+        }
+        fe310_sleep_ms(1u);
+        status = ARDUCAM_OK;
+    }
+    return status;
 }
 
 int arducam_capture(uint32_t timeout_ms)
 {
-    int status = write_register(FIFO_CONTROL, FIFO_CLEAR_DONE);
+    int status = clear_done();
 
     if (status == ARDUCAM_OK) {
         status = write_register(FIFO_CONTROL, FIFO_START);
@@ -126,7 +182,7 @@ int arducam_capture(uint32_t timeout_ms)
         }
         fe310_sleep_ms(1u);
     }
-    return ARDUCAM_ERROR_TIMEOUT;
+    return blame(ARDUCAM_ERROR_TIMEOUT);
 }
 
 static int read_length(uint32_t *length)
@@ -156,7 +212,7 @@ int arducam_read_start(uint32_t frame_bytes)
         return status;
     }
     if (last_length < frame_bytes || last_length - frame_bytes > ARDUCAM_MAX_DUMMY_BYTES) {
-        return ARDUCAM_ERROR_LENGTH;
+        return blame(ARDUCAM_ERROR_LENGTH);
     }
     fe310_spi1_select();
     status = fe310_spi1_transfer(BURST_READ);
@@ -201,6 +257,12 @@ const char *arducam_error_text(int code)
         return "the capture never ends: no picture comes from the sensor";
     case ARDUCAM_ERROR_LENGTH:
         return "the FIFO holds another number of bytes than a frame has";
+    case ARDUCAM_ERROR_DONE:
+        return "the done flag of the last capture cannot be cleared";
+    case ARDUCAM_ERROR_BITS:
+        return "bits are lost on SPI1: shorter wires, a better ground, or a slower SCK";
+    case ARDUCAM_ERROR_RESTARTED:
+        return "the ArduChip has lost what was set: its supply was cut";
     default:
         return NULL;
     }

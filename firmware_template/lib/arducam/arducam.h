@@ -7,6 +7,7 @@
  *     arducam_read_start(bytes);                  checks the length, skips the dummy bytes in front
  *     arducam_read(row, 64); ...                  in as many pieces as you like, all `bytes` of them
  *     arducam_read_end();
+ *     arducam_check();                            were these pixels, or what an unplugged camera leaves on the wires?
  *
  * A frame that is not wanted need not be read: the next arducam_capture() drops it.
  */
@@ -33,6 +34,10 @@
 #define ARDUCAM_ERROR_TIMEOUT (-33) /* the capture never ends: no picture comes from the sensor */
 #define ARDUCAM_ERROR_LENGTH (-34)  /* the FIFO holds another number of bytes than a frame has */
 
+#define ARDUCAM_ERROR_DONE (-35)    /* the done flag of the last capture cannot be cleared */
+#define ARDUCAM_ERROR_BITS (-36)    /* bits are lost on SPI1 */
+#define ARDUCAM_ERROR_RESTARTED (-37) /* the ArduChip has lost what was set: its supply was cut */
+
 /*
  * Sets SPI1 up at ARDUCAM_SCK_HZ from the core clock of now, looks for the ArduChip with its test register, resets it,
  * checks its version and clears the FIFO flag. Takes 0.2 s if the chip is there. cs_pin: see fe310_spi.h.
@@ -50,6 +55,12 @@ int arducam_read(uint8_t *bytes, uint32_t count);
 
 /* Ends the burst; after a failure of the two above too. */
 void arducam_read_end(void);
+
+/*
+ * Whether the ArduChip is there, is still the one that arducam_init() set up, and hears and says every bit: eight patterns
+ * through its test register. Takes 0.1 ms. Behind each frame: pixels themselves cannot show that the camera has gone.
+ */
+int arducam_check(void);
 
 /* Bytes that the FIFO said it holds when it was last asked: worth printing with ARDUCAM_ERROR_LENGTH. */
 uint32_t arducam_fifo_length(void);

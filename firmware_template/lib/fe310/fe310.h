@@ -34,6 +34,7 @@
 #define FE310_ERROR_SPI (-5)       /* SPI1 does not shift: no byte came back in time */
 #define FE310_ERROR_SPI_PIN (-6)   /* the pin is no chip select of SPI1 (GPIO 2, 9 and 10 are) */
 #define FE310_ERROR_RTC (-7)       /* mtime does not count: the 32,768 Hz clock does not run */
+#define FE310_ERROR_CRYSTAL_OFF (-9) /* the core clock is more than 2 % off: the crystal is not one of 16 MHz */
 #define FE310_ERROR_OSCILLATOR (-8) /* the internal oscillator does not get ready */
 
 /* One line of English for a code of this library; NULL for any other number. */

@@ -6,6 +6,8 @@
 #define OSCILLATOR_TIMEOUT_US 20000u /* a crystal needs a few milliseconds */
 #define LOCK_SETTLE_US 100u          /* the lock bit means nothing before (FE310-G000 manual, PRCI) */
 #define LOCK_TIMEOUT_US 10000u
+#define CRYSTAL_TOLERANCE 50u /* 1 / 50 = 2 %: a UART is in danger from there on */
+#define CRYSTAL_INCREDIBLE 4u /* 1 / 4 = 25 % */
 
 static uint32_t core_hz_now = FE310_HFROSC_HZ;
 
@@ -99,6 +101,22 @@ static int start_pll(const struct fe310_pll *pll)
     return FE310_OK;
 }
 
+/*
+ * A crystal of another frequency makes the UART's characters wrong, and nothing else tells. mtime has a crystal of its own.
+ * When they are far apart it is mtime that does not run at 32,768 Hz (an emulator's, say): no crystal errs so.
+ */
+static int check_crystal(void)
+{
+    uint32_t measured_hz = fe310_measure_core_hz();
+    uint32_t error_hz = measured_hz > core_hz_now ? measured_hz - core_hz_now : core_hz_now - measured_hz;
+
+    if (error_hz < core_hz_now / CRYSTAL_TOLERANCE || error_hz > core_hz_now / CRYSTAL_INCREDIBLE) {
+        return FE310_OK;
+    }
+    core_hz_now = measured_hz;
+    return FE310_ERROR_CRYSTAL_OFF;
+}
+
 int fe310_clock_set(uint32_t core_hz)
 {
     struct fe310_pll pll;
@@ -112,6 +130,9 @@ int fe310_clock_set(uint32_t core_hz)
     status = run_on_hfrosc();
     if (status == FE310_OK) {
         status = start_pll(&pll);
+    }
+    if (status == FE310_OK) {
+        status = check_crystal();
     }
     fe310_uart_retune();
     return status;

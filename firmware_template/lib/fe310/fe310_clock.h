@@ -29,7 +29,9 @@ int fe310_pll_find(uint32_t core_hz, struct fe310_pll *pll);
 /*
  * Moves the core to the clock that fe310_pll_find() names. Waits first until the UART has sent its last character, and
  * gives the UART its new divisor after. SPI1 keeps its divider: call fe310_spi1_init() again.
- * On an error the core runs on HFROSC, and all is usable at that speed.
+ * Then it compares the clock with mtime. FE310_ERROR_CRYSTAL_OFF: they differ by 2 to 25 %; the core runs on what the
+ * crystal makes of it, and fe310_core_hz() is what was measured, so that UART and SPI1 keep their speeds.
+ * On any other error the core runs on HFROSC, and all is usable at that speed.
  */
 int fe310_clock_set(uint32_t core_hz);
 

@@ -12,6 +12,7 @@
 uint32_t fe310_read(uint32_t address);
 void fe310_write(uint32_t address, uint32_t value);
 void fe310_spin(uint32_t rounds);
+uint32_t fe310_cycles(void);
 #else
 static inline uint32_t fe310_read(uint32_t address)
 {
@@ -27,6 +28,15 @@ static inline void fe310_write(uint32_t address, uint32_t value)
 static inline void fe310_spin(uint32_t rounds)
 {
     __asm__ volatile("1: addi %0, %0, -1\n\tbnez %0, 1b" : "+r"(rounds));
+}
+
+/* Core cycles, the low 32 bits: csrr of mcycle, which old and new assemblers take without further options. */
+static inline uint32_t fe310_cycles(void)
+{
+    uint32_t cycles;
+
+    __asm__ volatile(".insn i 0x73, 2, %0, x0, -1280" : "=r"(cycles));
+    return cycles;
 }
 #endif
 

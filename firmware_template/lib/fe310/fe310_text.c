@@ -156,6 +156,8 @@ const char *fe310_error_text(int code)
         return "mtime does not count: the 32,768 Hz clock does not run";
     case FE310_ERROR_OSCILLATOR:
         return "the internal oscillator does not get ready";
+    case FE310_ERROR_CRYSTAL_OFF:
+        return "the core clock is more than 2 % off: the crystal is not one of 16 MHz, or mtime is wrong";
     default:
         return NULL;
     }

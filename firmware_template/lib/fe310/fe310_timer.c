@@ -5,6 +5,7 @@
 #define SPIN_CYCLES 2u /* addi, bnez: one cycle each at the least */
 #define POLL_CYCLES 4u /* a load from a device, a test, a count, a branch: at the least */
 #define RTC_CHECK_US 2000u
+#define MEASURE_TICKS 64u
 
 static int rtc_stands; /* set if mtime was found not to count */
 
@@ -50,6 +51,24 @@ int fe310_timeout_over(struct fe310_timeout *timeout)
 uint32_t fe310_ticks(void)
 {
     return fe310_read(CLINT_MTIME);
+}
+
+uint32_t fe310_measure_core_hz(void)
+{
+    uint32_t start = fe310_ticks();
+    uint32_t tick = start;
+    uint32_t cycles;
+
+    if (rtc_stands) {
+        return 0u;
+    }
+    while (tick == start) {
+        tick = fe310_ticks();
+    }
+    cycles = fe310_cycles();
+    while (fe310_ticks() - tick < MEASURE_TICKS) {
+    }
+    return (fe310_cycles() - cycles) * (FE310_RTC_HZ / MEASURE_TICKS);
 }
 
 uint32_t fe310_ticks_to_tenths(uint32_t ticks)

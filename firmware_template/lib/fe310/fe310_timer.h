@@ -15,6 +15,9 @@ int fe310_timer_init(void);
 /* mtime, its low 32 bits: differences are right over 18 hours. */
 uint32_t fe310_ticks(void);
 
+/* The core clock as mtime sees it, to about 1 %: it counts cycles for 2 ms. 0 if mtime does not count. */
+uint32_t fe310_measure_core_hz(void);
+
 /* Tenths of a millisecond in a number of ticks, rounded. */
 uint32_t fe310_ticks_to_tenths(uint32_t ticks);
 

@@ -4,10 +4,12 @@
 uint32_t (*host_read)(uint32_t address);
 void (*host_write)(uint32_t address, uint32_t value);
 void (*host_spin)(uint32_t rounds);
+uint32_t (*host_cycles)(void);
 
 uint32_t fe310_read(uint32_t address);
 void fe310_write(uint32_t address, uint32_t value);
 void fe310_spin(uint32_t rounds);
+uint32_t fe310_cycles(void);
 
 uint32_t fe310_read(uint32_t address)
 {
@@ -22,4 +24,9 @@ void fe310_write(uint32_t address, uint32_t value)
 void fe310_spin(uint32_t rounds)
 {
     host_spin(rounds);
+}
+
+uint32_t fe310_cycles(void)
+{
+    return host_cycles();
 }
