@@ -157,7 +157,7 @@ def test_handler_that_faults_itself_stops(run):
         ("REG(0x20500000) = 1", ["a store to flash", "0x20500000"]),
         ("(void)GPIO(0x60)", ["a read of GPIO at offset 0x60", "input_en"]),
         ("UART0(0x20) = 1", ["a write of UART0 at offset 0x20", "txdata"]),
-        ("*(volatile uint8_t *)0x10013000 = 65", ["8-bit write to register UART0.txdata"]),
+        ("*(volatile uint8_t *)0x1001200C = 65", ["8-bit write to register GPIO.port"]),
         ("((void (*)(void))0x50000000)()", ["a jump to address 0x50000000"]),
         ("QSPI0(0x60) = 0", ["out of execution in place"]),
     ],

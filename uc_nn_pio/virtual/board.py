@@ -20,13 +20,14 @@ from uc_nn_pio.virtual.clock import Clock
 from uc_nn_pio.virtual.cpu import Cpu, Memory
 from uc_nn_pio.virtual.faults import Fault, Faults
 from uc_nn_pio.virtual.firmware import Firmware, load_firmware
+from uc_nn_pio.virtual.peripherals import plic
 from uc_nn_pio.virtual.peripherals.aon import Aon
 from uc_nn_pio.virtual.peripherals.clint import Clint
 from uc_nn_pio.virtual.peripherals.gpio import Gpio
 from uc_nn_pio.virtual.peripherals.prci import Prci
+from uc_nn_pio.virtual.peripherals.pwm import Pwm
 from uc_nn_pio.virtual.peripherals.qspi0 import Qspi0
 from uc_nn_pio.virtual.peripherals.spi import Spi
-from uc_nn_pio.virtual.peripherals.storage import Plic, Pwm
 from uc_nn_pio.virtual.peripherals.uart import Uart
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.scene import Item, Scene
@@ -36,6 +37,7 @@ from uc_nn_pio.virtual.uart_link import UartLink
 SLICE_CYCLES = 1_000_000  # how long the CPU runs before the outside is looked at
 UNLIMITED = 1 << 62
 GRAY = Item("mid-gray", np.full((64, 64), 128, np.uint8))
+MEIP = 1 << 11  # external interrupt, in mip
 LEFTOVER_WATCHDOG_TICKS = 1638  # 50 ms, for a warm start
 
 
@@ -112,8 +114,9 @@ class VirtualBoard:
         self.cpu = Cpu(
             memories, self.bus, self.clock, self.firmware, self.reports, FlatModel.of(self.board), poll_skip=poll_skip
         )
-        self.cpu.interrupts = self.clint.pending
-        self.clint.on_change = self.cpu.stop_soon
+        self.cpu.interrupts = self._pending_interrupts
+        self.cpu.outside_may_wake = lambda: self.uart is not None and self.uart0.may_interrupt_on_receive()
+        self.clint.on_change = self.plic.on_change = self.cpu.stop_soon
         self.faults = Faults(self, seed, self._reset)
         self.camera_link: CameraLink | None = None
         self.camera = self._plug_in_camera(module) if camera else None
@@ -134,18 +137,36 @@ class VirtualBoard:
         self.uart0 = Uart("UART0", 0x1001_3000, clock, reports, self.gpio, (16, 17))
         self.uart1 = Uart("UART1", 0x1002_3000, clock, reports, self.gpio, (24, 25))
         self.uart0.on_byte = self._printed
-        self.qspi0 = Qspi0(clock, reports, lambda: self._in_flash(self.cpu.current_pc()))
+        self.qspi0 = Qspi0(
+            *(clock, reports, self.gpio, lambda: self._in_flash(self.cpu.current_pc())), self._read_flash
+        )
         self.spi1 = Spi(
             "SPI1", 0x1002_4000, clock, reports, self.gpio, cs_pins={0: 2, 1: 8, 2: 9, 3: 10}, data_pins=(3, 4, 5)
         )
         self.spi2 = Spi("SPI2", 0x1003_4000, clock, reports, self.gpio, cs_pins={0: 26}, data_pins=(27, 28, 29))
-        pwms = [Pwm(f"PWM{i}", base, clock, reports) for i, base in enumerate((0x1001_5000, 0x1002_5000, 0x1003_5000))]
+        bases = (0x1001_5000, 8), (0x1002_5000, 16), (0x1003_5000, 16)  # PWM0 compares 8 bits
+        self.pwms = [Pwm(f"PWM{i}", base, bits, clock, reports) for i, (base, bits) in enumerate(bases)]
+        self.plic = plic.Plic(clock, reports)
+        for peripheral, first, lines in (
+            *((self.aon, plic.WATCHDOG, 2), (self.uart0, plic.UART0, 1), (self.uart1, plic.UART1, 1)),
+            *((self.qspi0, plic.QSPI0, 1), (self.spi1, plic.SPI1, 1), (self.spi2, plic.SPI2, 1)),
+            *((self.gpio, plic.GPIO, 32), *zip(self.pwms, (plic.PWM0, plic.PWM1, plic.PWM2), (4, 4, 4), strict=True)),
+        ):
+            self.plic.connect(peripheral, first, lines)
         self.bus = Bus(
             [
                 *(self.prci, self.clint, self.aon, self.gpio, self.uart0, self.uart1),
-                *(self.qspi0, self.spi1, self.spi2, *pwms, Plic(clock, reports)),
+                *(self.qspi0, self.spi1, self.spi2, *self.pwms, self.plic),
             ]
         )
+
+    def _pending_interrupts(self) -> int:
+        """Bits of mip."""
+        return self.clint.pending() | (MEIP if self.plic.interrupting else 0)
+
+    def _read_flash(self, offset: int) -> int:
+        flash = self.cpu.memories[0].data
+        return int(flash[offset % len(flash)])
 
     def _plug_in_camera(self, module: str) -> ArduChip:
         pins = self.board.pins

@@ -6,7 +6,7 @@ stores; otherwise the class defines ``read_<name>(self)`` or ``write_<name>(self
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,11 +29,16 @@ class BusError(Exception):
 
 @dataclass(frozen=True)
 class Register:
-    """A 32-bit register: offset in its peripheral, name as the data sheet spells it, value after reset."""
+    """A 32-bit register: offset in its peripheral, name as the data sheet spells it, value after reset.
+
+    ``width`` is the number of bits that it takes. The bus hands a store of bytes through with its byte lanes, and a
+    register takes it if all its bits are covered (rocket-chip, regmapper): a byte to a FIFO's ``txdata`` works.
+    """
 
     offset: int
     name: str
     reset: int = 0
+    width: int = 32
 
 
 class Peripheral:
@@ -52,7 +57,12 @@ class Peripheral:
         self.reports = reports
         self.pure_read = True
         self.values: dict[str, int] = {}
+        # Interrupt lines: bit n is this peripheral's n-th source of the PLIC; which of them the PLIC has enabled.
+        self.enabled_lines = 0
+        self.on_lines: Callable[[int], None] | None = None
+        self._lines = 0
         self._names = {register.offset: register.name for register in self.REGISTERS}
+        self._widths = {register.offset: register.width for register in self.REGISTERS}
         self._readers = {r.offset: getattr(self, f"read_{r.name}", None) for r in self.REGISTERS}
         self._writers = {r.offset: getattr(self, f"write_{r.name}", None) for r in self.REGISTERS}
         self._load_reset_values()
@@ -80,17 +90,31 @@ class Peripheral:
         if offset & ~3 not in self._names:
             raise self._unmodelled(offset, "write")
         name = self._names[offset & ~3]
-        if size != 4:
+        if size != 4 and (offset & 3 or self._widths[offset] > 8 * size):
             raise BusError(
                 f"a {8 * size}-bit write to register {self.name}.{name}",
                 "the registers of this chip are written as 32-bit words",
                 "declare the register as volatile uint32_t",
             )
+        value &= (1 << 8 * size) - 1
         writer = self._writers[offset]
         if writer is not None:
-            writer(value & WORD)
+            writer(value)
         else:
-            self.values[name] = value & WORD
+            self.values[name] = value
+        self.signal()
+
+    def interrupt_lines(self) -> int:
+        """Levels of the interrupt lines now, a bit each."""
+        return 0
+
+    def signal(self) -> None:
+        """Tell the PLIC if a line has changed; called after every write and by the peripheral's own events."""
+        if self.on_lines is not None:
+            lines = self.interrupt_lines()
+            if lines != self._lines:
+                self._lines = lines
+                self.on_lines(lines)
 
     def register_name(self, offset: int) -> str | None:
         """The register at ``offset``, or ``None``."""
@@ -120,3 +144,5 @@ class Bus:
         """Reset every peripheral."""
         for peripheral in self.peripherals:
             peripheral.reset()
+        for peripheral in self.peripherals:
+            peripheral.signal()

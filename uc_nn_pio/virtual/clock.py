@@ -100,6 +100,12 @@ class Clock:
             event.cancelled = True
             self._look_ahead()
 
+    def harden(self, event: Event | None) -> None:
+        """Make a pending event stop the CPU on time after all: somebody now waits for its interrupt."""
+        if event is not None and not event.cancelled and not event.hard:
+            event.hard = True
+            self._look_ahead()
+
     def sync(self, cycle: int) -> None:
         """Run every event due by ``cycle``, in order, and make it ``now``."""
         while self._next <= cycle:

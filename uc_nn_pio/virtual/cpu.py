@@ -74,6 +74,8 @@ class Cpu:
         self.reports = reports
         self.skipped_cycles = 0  # asleep; polls count theirs
         self.interrupts: Callable[[], int] = lambda: 0  # pending bits of mip
+        self.outside_may_wake: Callable[[], bool] = lambda: False  # the UART's other end may send something
+        self.run_until = 0  # the cycle at which this run ends
         self._error: BaseException | None = None
         self._trap: tuple[int, int, int] | None = None  # cause, pc, value
         self._undo_registers: list[int] | None = None
@@ -164,7 +166,12 @@ class Cpu:
         self.uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
         self.uc.hook_add(uc_const.UC_HOOK_MEM_INVALID, self._on_bad_access)
         for address in self.privileged.specials:
-            self.uc.hook_add(uc_const.UC_HOOK_CODE, self.privileged.on_special, begin=address, end=address)
+            self.look_at(address)
+
+    def look_at(self, address: int) -> None:
+        """Have ``privileged`` called in front of the instruction at ``address``."""
+        self.uc.hook_add(uc_const.UC_HOOK_CODE, self.privileged.on_special, begin=address, end=address)
+        self.uc.ctl_remove_cache(address, address + 4)
 
     def _hook(self, kind: int, function: int, user_data: int) -> None:
         handle = ctypes.c_size_t()
@@ -191,6 +198,10 @@ class Cpu:
     def instructions(self) -> int:
         """Instructions executed; those of skipped polls are counted apart."""
         return self._state[native.INSTRUCTIONS]
+
+    def add_instructions(self, count: int) -> None:
+        """Mend the count: a block was counted whole and left early."""
+        self._state[native.INSTRUCTIONS] += count
 
     def memory_counts(self) -> tuple[int, int]:
         """Data reads from flash, and the cycles that they cost."""
@@ -232,6 +243,12 @@ class Cpu:
         self.clock.sync(self.cycles)
         self.apply_reset()
         self.halted = False
+        self.run_until = stop_at
+        if self.privileged.asleep:
+            self.privileged.sleep()
+            if self.privileged.asleep:
+                return
+        self.privileged.refresh()
         if not self.hold_interrupts:
             self.privileged.take_interrupt()
         self._state[native.STOP_AT] = min(stop_at, self.clock.next_hard_event())
@@ -266,6 +283,16 @@ class Cpu:
         """A debugger's halt from inside a memory access: in front of this instruction, nothing behind it done."""
         self.halted = True
         self._begin_squash()
+
+    def raise_illegal(self, pc: int) -> None:
+        """The instruction at ``pc``, in front of which the emulator is, does not exist on this core."""
+        self._begin_squash()
+        self._trap = (2, pc, self._instruction(pc))
+
+    @property
+    def resetting(self) -> bool:
+        """A device has asked for a reset, which the end of this run brings."""
+        return self._reset_pc is not None
 
     @property
     def squashing(self) -> bool:
@@ -309,8 +336,9 @@ class Cpu:
         """Carry out a reset that was asked for."""
         if self._reset_pc is not None:
             self.pc, self._reset_pc = self._reset_pc, None
-            for name in ("mstatus", "mie", "mtvec", "mcause", "mepc", "mtval"):
+            for name in ("mie", "mtvec", "mcause", "mepc", "mtval"):
                 self.set_register(name, 0)
+            self.privileged.reset()
 
     # -- register accesses -----------------------------------------------------------------------------------------
 
@@ -404,6 +432,14 @@ class Cpu:
         if not self._state[native.SQUASH]:
             self._trap = (3, pc, 0) if breakpoint_ else (2, pc, word)
         return False
+
+    def read_half(self, address: int) -> int:
+        """16 bits of memory; 0 where none is."""
+        for memory in self.memories:
+            offset = address - memory.base
+            if 0 <= offset < len(memory.data) - 1:
+                return int(memory.data[offset]) | int(memory.data[offset + 1]) << 8
+        return 0
 
     def _instruction(self, pc: int) -> int:
         for memory in self.memories:

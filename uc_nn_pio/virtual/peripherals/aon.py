@@ -1,10 +1,14 @@
-"""AON: watchdog, real-time clock, backup and power registers (FE310-G000 manual v2, chapters 11 to 14)."""
+"""AON: watchdog, real-time clock, backup and power registers (FE310-G000 manual v2, chapters 11 to 14).
+
+Interrupt line 0 is the watchdog's (``wdogcmpip``, which stays until it is written 0), line 1 the clock's (``rtccmpip``,
+true while ``rtcs`` is at or past ``rtccmp``). Details from sifive-blocks WatchdogTimer.scala and Timer.scala.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from uc_nn_pio.virtual.bus import Peripheral, Register
+from uc_nn_pio.virtual.bus import BusError, Peripheral, Register
 from uc_nn_pio.virtual.clock import PS_PER_SECOND, Clock, Event
 from uc_nn_pio.virtual.reports import Reports
 
@@ -15,6 +19,8 @@ ZEROCMP = 1 << 9
 ENALWAYS = 1 << 12
 ENCOREAWAKE = 1 << 13
 CMPIP = 1 << 28
+RESET_BY_WATCHDOG = 2 << 8  # pmucause, field resetcause
+RTC_MASK = (1 << 48) - 1
 
 
 class Aon(Peripheral):
@@ -49,6 +55,7 @@ class Aon(Peripheral):
         self._origin = 0  # of the watchdog counter, in ticks
         self._rtc_origin = 0
         self._alarm: Event | None = None
+        self._rtc_alarm: Event | None = None
         super().__init__("AON", 0x1000_0000, clock, reports)
 
     def reset(self) -> None:
@@ -57,7 +64,8 @@ class Aon(Peripheral):
         self.values.update(backup)
         self._unlocked = False
         self.clock.cancel(self._alarm)
-        self._alarm = None
+        self.clock.cancel(self._rtc_alarm)
+        self._alarm = self._rtc_alarm = None
 
     def arm(self, ticks: int) -> None:
         """Watchdog on, reset enabled, expiring in ``ticks``: as a firmware that ran before may have left it."""
@@ -89,8 +97,11 @@ class Aon(Peripheral):
         if self.values["wdogcfg"] & RSTEN:
             self.reports.add("watchdog", "the watchdog expired and reset the chip")
             self._on_reset()
-        elif self.values["wdogcfg"] & ZEROCMP:
+            self.values["pmucause"] = RESET_BY_WATCHDOG
+            return
+        if self.values["wdogcfg"] & ZEROCMP:
             self._restart(0)
+        self.signal()
 
     def _locked_write(self, name: str) -> bool:
         if self._unlocked:
@@ -107,6 +118,9 @@ class Aon(Peripheral):
 
     def read_wdogfeed(self) -> int:
         return 0
+
+    def write_wdogs(self, value: int) -> None:
+        """Read-only."""
 
     def read_wdogkey(self) -> int:
         return int(self._unlocked)
@@ -136,13 +150,28 @@ class Aon(Peripheral):
     def _rtc(self) -> int:
         if not self.values["rtccfg"] & ENALWAYS:
             return self._rtc_origin
-        return self.clock.ticks(self._rtc_hz) - self._rtc_origin & (1 << 48) - 1
+        return self.clock.ticks(self._rtc_hz) - self._rtc_origin & RTC_MASK
+
+    def _set_rtc(self, count: int) -> None:
+        on = self.values["rtccfg"] & ENALWAYS
+        self._rtc_origin = self.clock.ticks(self._rtc_hz) - count if on else count
 
     def write_rtccfg(self, value: int) -> None:
         count = self._rtc()
-        self.values["rtccfg"] = value & 0x1000_100F
-        on = value & ENALWAYS
-        self._rtc_origin = self.clock.ticks(self._rtc_hz) - count if on else count
+        self.values["rtccfg"] = value & 0x100F  # rtccmpip is read-only
+        self._set_rtc(count)
+
+    def read_rtccfg(self) -> int:
+        return self.values["rtccfg"] | (CMPIP if self._rtc_elapsed() else 0)
+
+    def write_rtclo(self, value: int) -> None:
+        self._set_rtc(self._rtc() & ~0xFFFF_FFFF | value)
+
+    def write_rtchi(self, value: int) -> None:
+        self._set_rtc(self._rtc() & 0xFFFF_FFFF | value << 32 & RTC_MASK)
+
+    def write_rtcs(self, value: int) -> None:
+        """Read-only."""
 
     def read_rtclo(self) -> int:
         return self._rtc() & 0xFFFF_FFFF
@@ -152,3 +181,27 @@ class Aon(Peripheral):
 
     def read_rtcs(self) -> int:
         return self._rtc() >> (self.values["rtccfg"] & 0xF) & 0xFFFF_FFFF
+
+    def _rtc_elapsed(self) -> bool:
+        return self.read_rtcs() >= self.values["rtccmp"]
+
+    def interrupt_lines(self) -> int:
+        """Also sets the alarm for the next change of the clock's line."""
+        self.clock.cancel(self._rtc_alarm)
+        self._rtc_alarm = None
+        elapsed = self._rtc_elapsed()
+        if self.values["rtccfg"] & ENALWAYS and not elapsed:
+            scale = self.values["rtccfg"] & 0xF
+            high = self._rtc() & ~((1 << 32 + scale) - 1)
+            due = self._rtc_origin + (high | self.values["rtccmp"] << scale)
+            self._rtc_alarm = self.clock.at_ps(-(-due * PS_PER_SECOND // self._rtc_hz), self.signal, hard=True)
+        return (self.values["wdogcfg"] & CMPIP) >> 28 | elapsed << 1
+
+    # -- power management -----------------------------------------------------------------------------------------
+
+    def write_pmusleep(self, value: int) -> None:
+        raise BusError(
+            "AON.pmusleep: the chip was sent to sleep",
+            "this model has no power management: nothing would wake it",
+            "use wfi",
+        )

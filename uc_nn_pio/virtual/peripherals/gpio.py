@@ -1,4 +1,8 @@
-"""GPIO at pin level: 32 pads with drivers, pull-ups and pin muxing (FE310-G000 manual v2, chapter 17)."""
+"""GPIO at pin level: 32 pads with drivers, pull-ups and pin muxing (FE310-G000 manual v2, chapter 17; GPIO.scala).
+
+``value`` is a pad's level where ``input_en`` is set, else 0. The pending bits follow ``value``: an edge of it sets
+``rise_ip`` or ``fall_ip``, its level sets ``high_ip`` or ``low_ip`` again as long as it lasts; a 1 written clears.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ class Gpio(Peripheral):
 
     def __init__(self, clock: Clock, reports: Reports) -> None:
         self.levels = 0  # of all pads, as a word
+        self._value = 0  # what register value shows
         self._iof_levels = [0, 0]
         self._iof_drives = [0, 0]  # which pads a peripheral behind the mux drives
         self._outside: dict[int, dict[str, int]] = {}  # pin -> driver -> level
@@ -91,6 +96,10 @@ class Gpio(Peripheral):
         """The pad's level."""
         return self.levels >> pin & 1
 
+    def reaches(self, pin: int, select: int = 0) -> bool:
+        """Whether the pad's level gets to a peripheral behind the mux: its input is on, by the mux or input_en."""
+        return self.muxed(pin, select) or bool(self.values["input_en"] >> pin & 1)
+
     def floating_level(self, pin: int) -> int:
         """What an input reads when nobody drives the pad."""
         return (self.values["pue"] | self._outside_pull_ups) >> pin & 1
@@ -106,6 +115,13 @@ class Gpio(Peripheral):
     def write(self, offset: int, size: int, value: int) -> None:
         super().write(offset, size, value)
         self._resolve()
+
+    def interrupt_lines(self) -> int:
+        v = self.values
+        return (
+            v["rise_ip"] & v["rise_ie"] | v["fall_ip"] & v["fall_ie"]
+            | v["high_ip"] & v["high_ie"] | v["low_ip"] & v["low_ie"]
+        )  # fmt: skip
 
     def write_rise_ip(self, value: int) -> None:
         self.values["rise_ip"] &= ~value
@@ -135,6 +151,9 @@ class Gpio(Peripheral):
     def _resolve_outside(self, pin: int, drivers: dict[str, int], drives: int, out: int, levels: int) -> int:
         bit = 1 << pin
         level = min(drivers.values())
+        if level != max(drivers.values()):
+            who = ", ".join(f"{name} {value}" for name, value in sorted(drivers.items()))
+            self.reports.add("pins", f"GPIO{pin}: drivers outside the chip disagree: {who}")
         if drives & bit:
             inside = 1 if out & bit else 0
             if inside != level:
@@ -145,15 +164,19 @@ class Gpio(Peripheral):
         return levels | bit if level else levels & ~bit
 
     def _update(self, levels: int) -> None:
+        v = self.values
         changed = levels ^ self.levels
-        enabled = self.values["input_en"]
-        self.levels = levels
-        self.values["high_ip"] |= levels & enabled
-        self.values["low_ip"] |= ~levels & enabled
+        value = levels & v["input_en"]
+        edges = value ^ self._value
+        self.levels, self._value = levels, value
+        v["high_ip"] |= value
+        v["low_ip"] |= ~value & 0xFFFF_FFFF
+        if edges:
+            v["rise_ip"] |= edges & value
+            v["fall_ip"] |= edges & ~value
+        self.signal()
         if not changed:
             return
-        self.values["rise_ip"] |= changed & levels & enabled
-        self.values["fall_ip"] |= changed & ~levels & enabled
         self.clock.epoch += 1
         for mask, function in self._watchers:
             if changed & mask:

@@ -131,6 +131,8 @@ class Prci(Peripheral):
         if self.clock.ps() < self._ready_ps["pllcfg"]:
             self.reports.add("clock", "the PLL was selected before it had locked (100 us after its last change)")
         compare, vco, output = pll_output_hz(pllcfg, self.values["plloutdiv"], self.reference_hz())
+        if not pllcfg & 3 << 10:
+            self.reports.add("clock", "pllq is 0, which the PLL does not support (1, 2, 3 divide by 2, 4, 8)")
         for what, hz, low, high in (
             ("reference after R", compare, 6, 12),
             ("VCO", vco, 384, 768),

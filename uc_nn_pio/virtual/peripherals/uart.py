@@ -1,4 +1,4 @@
-"""UART: FIFOs of eight, real character times, divisor (FE310-G000 manual v2, chapter 18)."""
+"""UART: FIFOs of eight, real character times, divisor, watermarks (FE310-G000 manual v2, chapter 18)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable
 
 from uc_nn_pio.virtual.bus import Peripheral, Register
-from uc_nn_pio.virtual.clock import Clock
+from uc_nn_pio.virtual.clock import PS_PER_SECOND, Clock, Event
 from uc_nn_pio.virtual.peripherals.gpio import Gpio
 from uc_nn_pio.virtual.reports import Reports
 
 DEPTH = 8
 FULL_OR_EMPTY = 1 << 31
+TXWM, RXWM = 1, 2
 TOLERANCE = 0.03
 
 
@@ -26,7 +27,7 @@ class Uart(Peripheral):
     """One UART. What leaves the chip goes to ``on_byte``, as a receiver at ``baud`` understands it."""
 
     REGISTERS = (
-        Register(0x00, "txdata"),
+        Register(0x00, "txdata", 0, 8),
         Register(0x04, "rxdata"),
         Register(0x08, "txctrl"),
         Register(0x0C, "rxctrl"),
@@ -52,8 +53,9 @@ class Uart(Peripheral):
         self._rx: deque[int] = deque()
         self._sending: int | None = None
         self._sending_hz = 0
+        self._leaving: Event | None = None
         self._incoming: deque[int] = deque()
-        self._arriving = False
+        self._arrival: Event | None = None
         self.on_byte: Callable[[int], None] = lambda byte: None
         super().__init__(name, base, clock, reports)
         gpio.set_iof(self._tx_pin, 0, 1)
@@ -63,6 +65,7 @@ class Uart(Peripheral):
         self._tx.clear()
         self._rx.clear()
         self._sending = None
+        self.clock.cancel(self._leaving)
 
     @property
     def character_cycles(self) -> int:
@@ -101,7 +104,9 @@ class Uart(Peripheral):
             self._sending = self._tx.popleft()
             self._sending_hz = self.clock.core_hz
             byte = self._sending
-            self.clock.after_cycles(self.character_cycles, lambda: self._sent(byte), hard=True)  # seen outside at once
+            self._leaving = self.clock.after_cycles(  # hard: seen outside at once
+                self.character_cycles, lambda: self._sent(byte), hard=True
+            )
 
     def _sent(self, byte: int | None) -> None:
         if self._sending is None or byte is None:
@@ -109,6 +114,7 @@ class Uart(Peripheral):
         self._sending = None
         self._deliver(byte)
         self._start()
+        self.signal()
 
     def _deliver(self, byte: int) -> None:
         if not self._gpio.muxed(self._tx_pin):
@@ -139,27 +145,40 @@ class Uart(Peripheral):
         self._next_arrival()
 
     def _next_arrival(self) -> None:
-        if self._incoming and not self._arriving:
-            self._arriving = True
-            self.clock.after_cycles(self.clock.core_hz * 10 // self._baud, self._arrived)
+        if self._incoming and self._arrival is None:
+            self._arrival = self.clock.after_ps(
+                10 * PS_PER_SECOND // self._baud, self._arrived, hard=bool(self.values["ie"] & RXWM)
+            )
 
     def _arrived(self) -> None:
-        self._arriving = False
+        self._arrival = None
         byte = self._incoming.popleft()
-        if not self._gpio.muxed(self._rx_pin):
+        if not self._gpio.reaches(self._rx_pin):
             self.reports.add("uart", f"{self.name}: a byte came in, but GPIO{self._rx_pin} is not muxed (iof_en)")
         elif self.values["rxctrl"] & 1:
-            if len(self._rx) >= DEPTH:
-                self.reports.add("uart", f"{self.name}: receive overrun, a byte was lost")
-            else:
-                self._rx.append(byte)
+            self._take(byte)
         self._next_arrival()
+        self.signal()
+
+    def _take(self, byte: int) -> None:
+        baud = self.clock.core_hz / (self.values["div"] + 1)
+        if abs(baud / self._baud - 1) > TOLERANCE:
+            self.reports.add(
+                "uart",
+                f"{self.name} listens at {baud:.0f} baud (div {self.values['div']}), a byte came at {self._baud}",
+            )
+        if len(self._rx) >= DEPTH:
+            self.reports.add("uart", f"{self.name}: receive overrun, a byte was lost")
+        else:
+            self._rx.append(as_received(byte, self._baud, baud))
 
     def read_rxdata(self) -> int:
         if not self._rx:
             return FULL_OR_EMPTY
         self.pure_read = False
-        return self._rx.popleft()
+        byte = self._rx.popleft()
+        self.signal()
+        return byte
 
     def write_rxdata(self, value: int) -> None:
         """Read-only."""
@@ -168,6 +187,18 @@ class Uart(Peripheral):
         txwm = len(self._tx) < (self.values["txctrl"] >> 16 & 7)
         rxwm = len(self._rx) > (self.values["rxctrl"] >> 16 & 7)
         return txwm | rxwm << 1
+
+    def interrupt_lines(self) -> int:
+        return int(self.read_ip() & self.values["ie"] != 0)
+
+    def may_interrupt_on_receive(self) -> bool:
+        """Whether a byte from outside would interrupt the core, as far as UART and PLIC go."""
+        return bool(self.values["ie"] & RXWM and self.values["rxctrl"] & 1 and self.enabled_lines)
+
+    def write_ie(self, value: int) -> None:
+        self.values["ie"] = value & (TXWM | RXWM)
+        if value & RXWM:
+            self.clock.harden(self._arrival)
 
     def write_ip(self, value: int) -> None:
         """Read-only."""
