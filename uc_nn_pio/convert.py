@@ -12,6 +12,7 @@ from typing import Any
 
 from uc_nn_pio.boards import Board
 from uc_nn_pio.design import Design
+from uc_nn_pio.emit import COMPILE_FLAGS
 from uc_nn_pio.emit.kernels import Kernel, select
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ModelError
@@ -35,6 +36,11 @@ class Conversion:
     dependencies: tuple[Path, ...]
     report: Mapping[str, Any]
     design: Design
+
+    @property
+    def compile_flags(self) -> tuple[str, ...]:
+        """Flags for the model's C file, to stand behind those of the build."""
+        return COMPILE_FLAGS[self.design.spec.precision]
 
 
 def convert(spec: Path | ModelSpec, board: Board | None = None) -> Conversion:

@@ -287,10 +287,10 @@ def add_to_build(env, manifest, output):
     # The platform's own flags are known only after this script, hence the variable that looks them up when it is used.
     env["_UC_NN_CCFLAGS"] = lambda target, source, env, for_signature: env.get("UC_NN_BASE_ENV", env)["CCFLAGS"]
     env["UC_NN_BASE_ENV"] = env
-    flags = ["$_UC_NN_CCFLAGS", "-O2", "-ffp-contract=off"]
     objects = []
     for source in manifest["sources"]:
         target = os.path.join("$BUILD_DIR", "uc_nn", os.path.splitext(source)[0])
+        flags = ["$_UC_NN_CCFLAGS", *manifest.get("flags", {}).get(source, [])]
         objects += env.Object(target=target, source=env.File(os.path.join(output, source)), CCFLAGS=flags)
     env.Append(PIOBUILDFILES=objects)
     bare = not env.get("PIOFRAMEWORK")

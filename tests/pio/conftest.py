@@ -94,6 +94,7 @@ from uc_nn_pio.errors import Location, SpecError
 class Conversion:
     def __init__(self, name, files, dependencies):
         self.name, self.files, self.dependencies, self.report = name, files, dependencies, {{"name": name}}
+        self.compile_flags = ("-O1", "-fno-inline", "-ffp-contract=off")
 
 
 def convert(spec, board=None):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from uc_nn_pio.bench.measure import measure
+from uc_nn_pio.bench.measure import MODEL_FLAGS, measure
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import convert
 from uc_nn_pio.resources import resources
@@ -40,7 +40,7 @@ def _lenet5() -> dict[str, Any]:
     found = measure(conversion.files, conversion.name, pictures, load_board("hifive1_virtual"), CLOCKS_HZ[0])
     worst = found.worst
     row |= {
-        "compiler": f"gcc {found.compiler} -O2",
+        "compiler": f"gcc {found.compiler} {' '.join(MODEL_FLAGS)}",
         "right": sum(run.best == digit for digit, run in enumerate(found.runs[:10])),
         "code_bytes": found.code_bytes,
         "const_bytes": found.const_bytes,

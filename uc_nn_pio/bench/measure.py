@@ -1,7 +1,7 @@
 """Counts what a model takes on the virtual HiFive1: compiled for it, run, its own counters read.
 
 Instructions are exact (``minstret``) and repeat. Cycles are those of the virtual board's cycle model, with the limits
-that ``docs/virtual-board.md`` states. The compiler is the machine's RISC-V GCC at ``-O2``, as in a PlatformIO build.
+that ``docs/virtual-board.md`` states. The compiler is the machine's RISC-V GCC, with the flags of a PlatformIO build.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import jinja2
 import numpy as np
 
 from uc_nn_pio.boards import Board
+from uc_nn_pio.emit import COMPILE_FLAGS
 from uc_nn_pio.errors import ToolError, VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
 from uc_nn_pio.resources import resources
 
 COMPILERS = ("riscv64-unknown-elf-gcc", "riscv-none-elf-gcc", "riscv64-elf-gcc", "riscv32-unknown-elf-gcc")
-FLAGS = ("-O2", "-std=gnu99", "-ffp-contract=off", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
+FLAGS = ("-Os", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
+MODEL_FLAGS = COMPILE_FLAGS["float32"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, in
     # GCC 12 and later name the CSR instructions apart; older ones do not know the option
     if int(_version(compiler).split(".")[0]) >= 11:
         flags.append("-misa-spec=2.2")
-    _run(compiler, *flags, "-c", f"{name}.c", "-o", "model.o", folder=folder)
+    _run(compiler, *flags, *MODEL_FLAGS, "-c", f"{name}.c", "-o", "model.o", folder=folder)
     drivers = sorted(str(path) for path in fe310.iterdir() if path.suffix in (".c", ".S"))
     link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=bench.map", "-T", "link.ld", "-lgcc"]
     _run(compiler, *flags, f"-I{fe310}", "-I.", "main.c", "model.o", *drivers, *link, "-o", "bench.elf", folder=folder)

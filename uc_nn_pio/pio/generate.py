@@ -80,6 +80,9 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
         "converter": converter(),
         "python": sys.executable,
         "sources": sorted(name for name in files if name.endswith(_COMPILED)),
+        "flags": {
+            f"{conversion.name}/{conversion.name}.c": list(conversion.compile_flags) for conversion in conversions
+        },
         "include": [conversion.name for conversion in conversions],
         "linker_script": "link.ld" if "link.ld" in board_files else None,
     }
