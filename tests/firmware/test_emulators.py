@@ -118,7 +118,7 @@ def failing(monkeypatch, target, name, replacement, elf) -> list[str]:
     board = VirtualBoard(elf, "hifive1", Scene.of(images))
     with monkeypatch.context() as patch:
         patch.setattr(target, name, replacement)
-        board.run(max_seconds=1.7)
+        board.run(max_seconds=2.3)
         assert predictions(board) == []
         found = [line for line in lines(board) if line.startswith(("error: ", "no camera: "))]
     board.run("PREDICTION", max_seconds=5)

@@ -12,6 +12,7 @@ from uc_nn_pio.virtual import Scene, VirtualBoard
 TABLE_FILE = Path(__file__).parent / "data" / "ov2640_y8_64x64.csv"
 ROWS = list(csv.reader(line for line in TABLE_FILE.read_text().splitlines() if not line.startswith("#")))[1:]
 TABLE = [(int(register, 16), int(value, 16)) for _, register, value in ROWS]
+SQUARE = [(0xFF, 0), (0x51, 0x2C), (0x55, 0x88), (0x53, 200)]  # 1,200 x 1,200 pixels from column 200 on
 HOLD, CSDEF, GPIO, AUTO = range(4)
 NOISE = np.random.default_rng(7).integers(0, 256, (3, 64, 64), dtype=np.uint8)
 
@@ -21,7 +22,7 @@ def shoot(build):
     """Run ``frame.c`` on a scene; returns the board and the FIFO bytes of each frame read."""
 
     def go(scene, *, table=(), select=HOLD, drop=10, frames=1, plus=0, **options):
-        items = ",".join(f"{{{register},{value}}}" for register, value in [*TABLE, *table])
+        items = ",".join(f"{{{register},{value}}}" for register, value in [*TABLE, *SQUARE, *table])
         elf = build("frame", TABLE=items, SELECT=select, DROP=drop, FRAMES=frames, PLUS=plus, PIXELS=1)
         board = VirtualBoard(elf, scene=scene, **options)
         board.run(until="done\n", max_seconds=5)
@@ -174,17 +175,17 @@ def test_the_plus_gives_no_dummy_after_the_burst_command(shoot):
     assert frames[0] == bytes(9) + NOISE[0].tobytes()[:-1]  # one byte late
 
 
-def test_a_frame_takes_a_fifteenth_of_a_second(run):
+def test_a_capture_waits_for_a_vsync_and_lasts_until_the_next(run):
+    """The sensor runs on its own at 15 frames/s: begun just after a VSYNC, a capture takes two of its frames."""
     board = sensor(
         run,
-        """spi_init(31, SELECT_HOLD); uint32_t t = MTIME; chip(0x84, 1); chip(0x84, 2);
-        show("early", chip(0x41, 0)); while (!(chip(0x41, 0) & 8)) wait_ticks(20);
-        t = MTIME - t; show("ticks", t); chip(0x84, 1); show("cleared", chip(0x41, 0) & 8);""",
+        """spi_init(31, SELECT_HOLD); capture(); chip(0x84, 1); show("cleared", chip(0x41, 0) & 8); uint32_t t = MTIME;
+        capture(); show("at_once", MTIME - t); wait_ticks(1092); t = MTIME; capture(); show("half", MTIME - t);""",
     )
-    ticks = int(re.search(r"ticks=(\w+)", board.text)[1], 16)
-    assert "early=00000000" in board.text
-    assert "cleared=00000000" in board.text
-    assert abs(ticks / 32768 - 1 / 15) < 0.002
+    times = {name: int(value, 16) / 32768 for name, value in re.findall(r"(\w+)=(\w+)", board.text)}
+    assert times["cleared"] == 0
+    assert abs(times["at_once"] - 2 / 15) < 0.004
+    assert abs(times["half"] - 1.5 / 15) < 0.004
 
 
 def test_pictures_follow_frames_that_were_read(run):

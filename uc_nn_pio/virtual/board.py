@@ -30,7 +30,7 @@ from uc_nn_pio.virtual.peripherals.qspi0 import Qspi0
 from uc_nn_pio.virtual.peripherals.spi import Spi
 from uc_nn_pio.virtual.peripherals.uart import Uart
 from uc_nn_pio.virtual.reports import Reports
-from uc_nn_pio.virtual.scene import Item, Scene
+from uc_nn_pio.virtual.scene import Item, Player, Scene
 from uc_nn_pio.virtual.timing import FlatModel
 from uc_nn_pio.virtual.uart_link import UartLink
 
@@ -98,6 +98,7 @@ class VirtualBoard:
         self.board = load_board(board) if isinstance(board, str) else board
         self.firmware = load_firmware(elf)
         self.scene = scene if isinstance(scene, Scene) else Scene([GRAY]) if scene is None else Scene.load(scene)
+        self.player = Player(self.scene)
         self.uart = uart
         self.output = bytearray()
         self.frames: list[dict[str, Any]] = []
@@ -170,7 +171,7 @@ class VirtualBoard:
 
     def _plug_in_camera(self, module: str) -> ArduChip:
         pins = self.board.pins
-        sensor = Ov2640(self.clock, self.reports, lambda: self.scene.at(chip.frames_read).pixels)
+        sensor = Ov2640(self.clock, self.reports, lambda *view: self.player.see(self.clock.seconds(), *view))
         chip = ArduChip(self.clock, self.reports, sensor, module)
         chip.on_frame_read = self._frame_read
         chip.on_read_start = self._read_starts
@@ -216,7 +217,8 @@ class VirtualBoard:
                 self._end("until")
 
     def _frame_read(self, frame: int) -> None:
-        item = self.scene.at(frame)
+        item = self.player.seen
+        self.player.frame_read(self.clock.seconds())
         record: dict[str, Any] = {"frame": frame, "item": item.name}
         if item.label is not None:
             record["label"] = item.label
@@ -226,7 +228,7 @@ class VirtualBoard:
     def _read_starts(self, frame: int) -> None:
         assert self.camera_link is not None
         self.camera_link.frame_starts(frame)
-        if self.scene.over(frame):
+        if self.player.over:
             self._end("scene")
         elif self._max_frames is not None and frame >= self._max_frames:
             self._end("frames")
