@@ -35,11 +35,12 @@ class Design:
 
 
 def graph_hash(graph: Graph) -> str:
-    """sha256 over everything in a graph that shapes the C: nodes, shapes, attributes and constants. Not where it
-    came from."""
+    """sha256 over everything in a graph that shapes the C: nodes, shapes, scales, attributes and constants. Not where
+    it came from."""
     digest = hashlib.sha256()
     for tensor in graph.values():
-        digest.update(f"{tensor.name} {tensor.shape} {tensor.dtype.value}\n".encode())
+        quant = f" {float(tensor.quant.scale).hex()} {tensor.quant.zero_point}" if tensor.quant else ""
+        digest.update(f"{tensor.name} {tensor.shape} {tensor.dtype.value}{quant}\n".encode())
     for node in graph.nodes:
         digest.update(f"{node.name} {node.op!r} {node.inputs} {node.outputs}\n".encode())
         for role in sorted(node.constants):

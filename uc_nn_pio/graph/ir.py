@@ -16,6 +16,7 @@ import numpy as np
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ops import Op
+from uc_nn_pio.graph.quant import QuantParams
 from uc_nn_pio.graph.shapes import check
 
 
@@ -34,11 +35,12 @@ class DType(Enum):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value that flows between nodes. ``shape`` has no batch axis."""
+    """A value that flows between nodes. ``shape`` has no batch axis. ``quant`` says what the integers of int8 mean."""
 
     name: str
     shape: tuple[int, ...]
     dtype: DType = DType.FLOAT32
+    quant: QuantParams | None = None
 
     @property
     def elements(self) -> int:
@@ -67,7 +69,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator applied to tensors. ``constants`` maps a role (``weight``) to a name in ``Graph.constants``."""
+    """One operator applied to tensors. ``constants`` maps a role (``weight``) to a name in ``Graph.constants``.
+
+    A node between int8 tensors has integer constants; :mod:`uc_nn_pio.quantize` lists their roles.
+    """
 
     name: str
     op: Op

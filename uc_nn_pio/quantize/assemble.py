@@ -1,0 +1,158 @@
+"""Makes the int8 graph of a float one from given integers: scales of tensors, weights of layers. What follows from them
+(multipliers, clamps, tables) is worked out here, so that calibrated and imported networks share it.
+
+Constants of an int8 node, by role; "per channel" is one element where the layer has one weight scale:
+
+- conv2d, linear: ``weight`` int8, ``bias`` int32, ``weight_scale`` float32, ``multiplier`` and ``exponent`` int32 per
+  channel, ``clamp`` int32 (lowest, highest output); with leaky_relu ``negative_multiplier``, ``negative_exponent`` for
+  accumulators below 0.
+- activation: ``table`` int8 (256,), by the value's unsigned byte.
+- avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
+- softmax: ``exponentials`` uint32 (256,); log_softmax: these, ``step`` (1,) and ``logarithms`` (66,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from uc_nn_pio.errors import ModelError, UnsupportedError
+from uc_nn_pio.graph.ir import DType, Graph, Node
+from uc_nn_pio.graph.ops import (
+    Activation,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    Conv2d,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    Op,
+    Permute,
+    Softmax,
+)
+from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
+from uc_nn_pio.quantize.multiplier import multipliers
+from uc_nn_pio.quantize.params import IntegerWeights
+from uc_nn_pio.quantize.tables import activation_table, exponentials, log_softmax_step, logarithms
+
+Arrays = dict[str, np.ndarray]
+
+
+def keeps_params(op: Op) -> bool:
+    """Whether the operator's output has the scale and zero point of its input."""
+    if isinstance(op, AvgPool2d):
+        return op.divisor_override is None
+    return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Permute)
+
+
+def with_integers(graph: Graph, params: Mapping[str, QuantParams], weights: Mapping[str, IntegerWeights]) -> Graph:
+    """The int8 graph.
+
+    Args:
+        graph: lowered and prepared; its float weights are not read.
+        params: of every tensor, by name.
+        weights: of every convolution and linear, by the node's name.
+
+    Raises:
+        ModelError: an accumulator could overflow, or a scale does not fit.
+        UnsupportedError: an operator that int8 does not have.
+    """
+    taken: Arrays = {}
+    nodes = []
+    for node in graph.nodes:
+        before, after = params[node.inputs[0]], params[node.output]
+        if keeps_params(node.op) and before != after:
+            raise ModelError(f"{node.op.title} changes the scale of its input", where=str(node.source))
+        arrays = _constants(graph, node, before, after, weights)
+        names = {role: _store(taken, node.constants.get(role, f"{node.name}.{role}"), a) for role, a in arrays.items()}
+        nodes.append(replace(node, constants=names))
+    tensors = {t.name: replace(t, dtype=DType.INT8, quant=params[t.name]) for t in graph.values()}
+    return replace(graph, nodes=tuple(nodes), tensors=tensors, constants=taken)
+
+
+def accumulator_bounds(weights: IntegerWeights) -> list[int]:
+    """The largest magnitude of a channel's accumulator, and of its bias with the input's zero point folded in, over all
+    inputs: ``|b| + 255 * sum|w|``, one a channel."""
+    rows = np.abs(weights.weight.astype(np.int64)).reshape(len(weights.weight), -1).sum(axis=1)
+    return [abs(int(b)) + 255 * int(row) for b, row in zip(weights.bias, rows, strict=True)]
+
+
+def _store(taken: Arrays, name: str, array: np.ndarray) -> str:
+    """The name under which ``array`` lies in ``taken``: layers that share a constant share its integers if equal."""
+    candidate, number = name, 2
+    while candidate in taken and not (
+        taken[candidate].dtype == array.dtype and np.array_equal(taken[candidate], array)
+    ):
+        candidate, number = f"{name}_{number}", number + 1
+    taken[candidate] = array
+    return candidate
+
+
+def _constants(
+    graph: Graph, node: Node, before: QuantParams, after: QuantParams, weights: Mapping[str, IntegerWeights]
+) -> Arrays:
+    op = node.op
+    if isinstance(op, Conv2d | Linear):
+        return _layer(node, before, after, weights[node.name])
+    if isinstance(op, Activation):
+        return {"table": activation_table(op, before, after)}
+    if isinstance(op, AvgPool2d) and op.divisor_override is not None:
+        factor = np.float64(before.scale) / op.divisor_override / np.float64(after.scale)
+        q, e = multipliers(np.array([factor]), str(node.source))
+        return {"multiplier": q, "exponent": e, "clamp": np.array([LOWEST, HIGHEST], np.int32)}
+    if isinstance(op, Softmax | LogSoftmax):
+        count = graph.tensor(node.output).shape[op.axis]
+        arrays = {"exponentials": exponentials(before.scale, count)}
+        if isinstance(op, LogSoftmax):
+            arrays |= {"step": log_softmax_step(before.scale), "logarithms": logarithms()}
+        return arrays
+    if keeps_params(op):
+        return {}
+    raise UnsupportedError(f"int8 does not have {op.title}", where=str(node.source), next_step="set precision: float32")
+
+
+def _layer(node: Node, before: QuantParams, after: QuantParams, weights: IntegerWeights) -> Arrays:
+    where = str(node.source)
+    for channel, bound in enumerate(accumulator_bounds(weights)):
+        if bound >= 2**31:
+            raise ModelError(
+                f"the accumulator of output channel {channel} can overflow 32 bits",
+                where=where,
+                why=f"|bias| + 255 * sum|weight| is {bound:,} in integers; it must stay under 2^31",
+                next_step="a smaller bias, or fewer inputs to the channel",
+            )
+    factors = _factors(node.op, before, after, weights.scale)
+    q, e = multipliers(factors, where)
+    arrays = {
+        "weight": weights.weight,
+        "bias": weights.bias,
+        "weight_scale": weights.scale,
+        "multiplier": q,
+        "exponent": e,
+        "clamp": _clamp(node.op.activation, after),
+    }
+    if node.op.activation and node.op.activation.function == "leaky_relu":
+        q, e = multipliers(factors * node.op.activation.slope, where)
+        arrays |= {"negative_multiplier": q, "negative_exponent": e}
+    return arrays
+
+
+def _factors(op: Op, before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:
+    """What an accumulator is multiplied by. TensorFlow Lite rounds a fully connected layer's product of scales to
+    float32 where the weights have one scale, and nowhere else."""
+    if isinstance(op, Linear) and weight_scale.size == 1:
+        product = (np.float32(before.scale) * weight_scale.astype(np.float32)).astype(np.float64)
+    else:
+        product = np.float64(before.scale) * weight_scale.astype(np.float64)
+    return product / np.float64(after.scale)
+
+
+def _clamp(function: Activation | None, after: QuantParams) -> np.ndarray:
+    low, high = LOWEST, HIGHEST
+    if function and function.function in ("relu", "relu6"):
+        low = after.zero_point
+    if function and function.function == "relu6":
+        high = min(high, after.zero_point + int(round_half_away(np.float32(6) / after.scale)))
+    return np.array([low, high], np.int32)
