@@ -182,7 +182,7 @@ class ArduChip:
         if register == 0x40:
             return self.version
         if register == 0x41:
-            return 0x08 if self.stuck_done or self.done_at is not None and self.chip.us >= self.done_at else 0x00
+            return 0x08 if self.stuck_done or (self.done_at is not None and self.chip.us >= self.done_at) else 0x00
         if register in (0x42, 0x43, 0x44):
             return self.length >> 8 * (register - 0x42) & 0xFF
         if register == 0x00 and self.spoil:

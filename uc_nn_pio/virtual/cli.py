@@ -156,6 +156,8 @@ class _Session:
             self._log.say(NOTICE)
             self._log.write({"notice": NOTICE})
             board.on_frame = self._log.write
+            for report in board.reports.items:  # of power-up
+                self._report(report)
             board.reports.on_report = self._report
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
