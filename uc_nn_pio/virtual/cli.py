@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from uc_nn_pio.errors import UcNnError, VirtualBoardError
+from uc_nn_pio.virtual.scene_options import add_scene_arguments, scene_of
 
 IDLE_EXIT_SECONDS = 60.0
 
@@ -32,13 +33,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="UART0; tcp on 127.0.0.1 only, tcp:0 takes a free port",
     )
     parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the TCP port there")
-    parser.add_argument(
-        "--scene", type=Path, metavar="FILE|FOLDER", help="PNG, npz, MNIST idx files, or a folder of them"
-    )
-    parser.add_argument("--polarity", choices=("paper", "screen"), help="MNIST as ink on paper, or bright on black")
-    parser.add_argument(
-        "--scene-end", choices=("loop", "hold", "stop"), default="loop", help="what follows the last picture"
-    )
+    add_scene_arguments(parser)
     parser.add_argument("--no-camera", action="store_true", help="nothing is plugged in")
     parser.add_argument(
         "--camera-module", choices=("mini", "plus"), default="mini", help="ArduCAM Mini 2MP or 2MP Plus"
@@ -131,12 +126,11 @@ class _Session:
     def run(self) -> int:
         from uc_nn_pio.virtual.board import VirtualBoard
         from uc_nn_pio.virtual.faults import Fault
-        from uc_nn_pio.virtual.scene import Scene
         from uc_nn_pio.virtual.timing import NOTICE
         from uc_nn_pio.virtual.uart_link import StreamLink, TcpLink
 
         a = self._arguments
-        scene = Scene.load(a.scene, polarity=a.polarity, end=a.scene_end) if a.scene is not None else None
+        scene = scene_of(a)
         faults = [Fault.of(text, a.fault_until) for text in a.fault]
         board = VirtualBoard(
             a.elf,
