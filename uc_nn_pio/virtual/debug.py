@@ -1,8 +1,8 @@
 """Halts a virtual board in front of any instruction: breakpoints, single steps, watchpoints.
 
-Breakpoints change no memory and no count: the emulator ends a block in front of them, and the cost of a block is the
-sum of its instructions. Emulated time stands still while the board is halted. Two things differ from a free run: a
-single step takes no interrupt (as ``dcsr.stepie`` = 0 does on a real core), and where a watchpoint stops in the middle
+Breakpoints change no memory: the emulator ends a block in front of them. Emulated time stands still while the board is
+halted. Three things differ from a free run: a single step takes no interrupt (as ``dcsr.stepie`` = 0 does on a real
+core); where a halt splits a block with an access outstanding, a few cycles; and where a watchpoint stops in the middle
 of a block, the part of the block behind it, which is undone and runs again, counts twice.
 """
 
