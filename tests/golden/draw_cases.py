@@ -33,8 +33,10 @@ class Drawer:
     def scale(self, low: float = 1e-3, high: float = 1.0) -> float:
         return float(np.float32(np.exp(self.rng.uniform(np.log(low), np.log(high)))))
 
-    def zero_point(self) -> int:
-        return int(self.rng.choice([-128, 127, 0, self.rng.integers(-128, 128)]))
+    def zero_point(self, activation: str | None = None) -> int:
+        """A rectified output lies above its zero point: a high one would leave nothing."""
+        any_ = self.rng.integers(-128, 128)
+        return int(self.rng.choice([-128, -128, -100, -9] if activation else [-128, 127, 0, any_]))
 
     def int8(self, *shape: int) -> np.ndarray:
         return self.rng.integers(-128, 128, shape).astype(np.int8)
@@ -66,7 +68,7 @@ class Drawer:
         own, output = self.weights((out, shape[0] // groups, *kernel), per_channel, scale, spread)
         layer = {"op": "conv2d", "kernel": kernel, "stride": stride, "padding": padding, "border": border,
                  "dilation": dilation, "groups": groups, "activation": activation, "shape": (out, *size),
-                 "scale": output, "zero_point": self.zero_point()}  # fmt: skip
+                 "scale": output, "zero_point": self.zero_point(activation)}  # fmt: skip
         self.case("conv" if groups == 1 else "depthwise" if groups == shape[0] else "groups", shape, layer, own, scale,
                   self.zero_point())  # fmt: skip
 
@@ -76,7 +78,7 @@ class Drawer:
         scale = self.scale()
         own, output = self.weights((out, int(np.prod(shape))), per_channel, scale, spread)
         layer = {"op": "linear", "activation": activation, "shape": (out,), "scale": output,
-                 "zero_point": self.zero_point()}  # fmt: skip
+                 "zero_point": self.zero_point(activation)}  # fmt: skip
         self.case("linear", shape, layer, own, scale, self.zero_point())
 
     def pool(

@@ -65,7 +65,7 @@ def test_every_layer_of_lenet5_to_the_bit(fused: bool) -> None:
 
 
 def test_lenet5_in_int8_on_1000_digits() -> None:
-    """Within 0.1 points of what float32 reaches on these digits, 98.4 %."""
+    """Within 0.1 points of what float32 reaches on these digits, 98.6 %."""
     (case,) = LENET5
     graph = graph_of(case, LENET5_ARRAYS, fused=True)
     with np.load(TEST_SET, allow_pickle=False) as data:
@@ -75,4 +75,4 @@ def test_lenet5_in_int8_on_1000_digits() -> None:
     (scores,) = integer.outputs_batch(graph, inputs).values()
     accuracy = (scores.argmax(axis=1) == labels).mean()
     print(f"int8: {100 * accuracy:.1f} % of {len(labels)}")
-    assert len(labels) == 1000 and accuracy >= 0.983
+    assert len(labels) == 1000 and accuracy >= 0.985
