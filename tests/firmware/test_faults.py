@@ -134,7 +134,7 @@ def test_without_a_pll_it_reads_on_the_ring_oscillator(elf, fault, line):
 def test_a_reset_at_any_time(elf, when):
     """In a burst, in a capture, on the way to the PLL, and in the middle of SCCB bytes; the camera keeps its power."""
     board = start(elf, faults=[f"reset@{when}"], seed=5)
-    board.run("camera: OV2640", max_seconds=2)
+    board.run("camera: OV2640", max_seconds=4)
     if board.reports.of("fault") == []:
         board.run("camera: OV2640", max_seconds=4)
     assert len(board.reports.of("fault")) == 1
