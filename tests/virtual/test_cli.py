@@ -61,9 +61,9 @@ def test_uart_on_stdout_and_a_log(build, tmp_path):
     )
     assert done.returncode == 0
     assert done.stdout == HELLO
-    assert b"not predictions of the chip" in done.stderr
+    assert b"never fitted" in done.stderr
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    assert "not predictions" in records[0]["notice"]
+    assert "never fitted" in records[0]["notice"]
     assert records[-1]["end"] == "seconds"
     assert records[-1]["instructions"] > 1000
 

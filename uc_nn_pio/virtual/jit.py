@@ -1,0 +1,37 @@
+"""Compiles with numba where it is there, and makes plain Python of compiled functions where that is wanted.
+
+``UC_NN_PIO_PLAIN=1`` in the environment does without numba; so does a machine that has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+PLAIN_VARIABLE = "UC_NN_PIO_PLAIN"
+
+try:
+    if os.environ.get(PLAIN_VARIABLE, "0") not in ("", "0"):
+        raise ImportError(PLAIN_VARIABLE)
+    from numba import njit
+except ImportError:
+    njit = None
+
+NUMBA = njit is not None
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: compile with numba; the function itself without it."""
+    return njit(cache=True)(function) if njit is not None else function
+
+
+def plain(module: ModuleType) -> SimpleNamespace:
+    """The functions of ``module`` as ordinary Python, calling each other as such."""
+    names = dict(vars(module))
+    for name, item in vars(module).items():
+        function = getattr(item, "py_func", None)
+        if function is not None:
+            names[name] = FunctionType(function.__code__, names, name, function.__defaults__)
+    return SimpleNamespace(**names)
