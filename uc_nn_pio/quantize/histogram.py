@@ -64,8 +64,8 @@ def least_error(histogram: Histogram) -> Range:
     best = histogram.range.with_zero()
     full = best
     for _ in range(2):
-        best = min((Range(best.low, full.high * part) for part in SHRINK), key=lambda r: _error(histogram, r))
-        best = min((Range(full.low * part, best.high) for part in SHRINK), key=lambda r: _error(histogram, r))
+        best = min((Range(best.low, full.high * float(part)) for part in SHRINK), key=lambda r: _error(histogram, r))
+        best = min((Range(full.low * float(part), best.high) for part in SHRINK), key=lambda r: _error(histogram, r))
     return best
 
 
