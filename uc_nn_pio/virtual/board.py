@@ -32,6 +32,7 @@ from uc_nn_pio.virtual.peripherals.uart import Uart
 from uc_nn_pio.virtual.profile import FunctionCounts, MemoryUse, functions, memory_use
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.scene import Item, Player, Scene
+from uc_nn_pio.virtual.stall import StallLimit, StallWatch
 from uc_nn_pio.virtual.timing import PLAIN_NOTICE, CycleModel
 from uc_nn_pio.virtual.uart_link import UartLink
 
@@ -82,6 +83,7 @@ class VirtualBoard:
         warm: enter as after an upload on the real board: PLL at 352 MHz, UART divisor wrong, watchdog armed, QSPI0
             divider changed, interrupt enables left over.
         faults: what goes wrong, as texts (``unplugged@1.5``) or :class:`Fault` values; ``board.faults`` at run time.
+        stall_limit: how long the firmware may be silent: ``10s``, ``500M`` instructions, ``off``; see ``stall.py``.
         poll_skip: False runs every round of every busy-wait; same output, same cycles, slower.
         compiled: False counts in plain Python: same counts, some hundred times slower.
 
@@ -101,6 +103,7 @@ class VirtualBoard:
         seed: int = 0,
         warm: bool = False,
         faults: Sequence[Fault | str] = (),
+        stall_limit: StallLimit | str | None = None,
         poll_skip: bool = True,
         compiled: bool = True,
     ) -> None:
@@ -129,6 +132,8 @@ class VirtualBoard:
         self.cpu.interrupts = self._pending_interrupts
         self.cpu.outside_may_wake = lambda: self.uart is not None and self.uart0.may_interrupt_on_receive()
         self.clint.on_change = self.plic.on_change = self.cpu.stop_soon
+        limit = StallLimit.of(stall_limit) if isinstance(stall_limit, str) else stall_limit or StallLimit()
+        self.stall = StallWatch(self.cpu, limit)
         self.faults = Faults(self, seed, self._reset)
         self.camera_link: CameraLink | None = None
         self.camera = self._plug_in_camera(module) if camera else None
@@ -301,6 +306,8 @@ class VirtualBoard:
                 stop_at = min(stop_at, self.clock.cycle_at(end_ps))
             self.cpu.run(stop_at, instruction_limit)
             self._look_outside(on_slice)
+            if self._reason is None:
+                self.stall.look(end_ps)
             if self.cpu.halted:
                 self._end("halted")
             elif callable(until) and until(self):

@@ -55,6 +55,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[=VALUE][@WHEN]",
         help="a fault, from the start or at WHEN: 1.5 (seconds), frame3, capture12.5; repeatable",
     )
+    parser.add_argument(
+        "--stall-limit",
+        default="2000M",
+        metavar="LIMIT",
+        help="stop a firmware that is silent for 10s, or for 500M instructions; off (default 2000M)",
+    )
     parser.add_argument("--fault-until", metavar="WHEN", help="when the faults go")
     parser.add_argument("--seed", type=int, default=0, help="random content of RAM at power-up (default 0)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="JSON lines: frames with labels, remarks, counts")
@@ -141,6 +147,7 @@ class _Session:
             seed=a.seed,
             warm=a.warm,
             faults=faults,
+            stall_limit=a.stall_limit,
         )
         self._board = board
         self._link = StreamLink(sys.stdout.buffer) if self._tcp_port is None else TcpLink(self._tcp_port)

@@ -25,6 +25,7 @@ from uc_nn_pio.virtual.firmware import Firmware
 from uc_nn_pio.virtual.hooks import CycleHooks
 from uc_nn_pio.virtual.polling import PollSkip
 from uc_nn_pio.virtual.privileged import Privileged
+from uc_nn_pio.virtual.refusals import FETCH_FAULT, LOAD_FAULT, STORE_FAULT
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.timing import CycleModel
 
@@ -33,15 +34,6 @@ NOWHERE = 0xFFFF_FFFE  # an address that is never run
 _lib = binding.uclib
 _MMIO_READ = binding.MMIO_READ_CFUNC
 _MMIO_WRITE = binding.MMIO_WRITE_CFUNC
-
-# Parts of the chip's address map that exist and are not modelled (FE310-G000 manual v2, chapter 4).
-KNOWN_HOLES = (
-    (0x0000_0000, 0x0000_1000, "the debug unit's program buffer"),
-    (0x0000_1000, 0x0000_2000, "the mask ROM"),
-    (0x0002_0000, 0x0002_2000, "the OTP memory"),
-    (0x1001_0000, 0x1001_1000, "the OTP controller"),
-    (0x1001_6000, 0x1001_7000, "the I2C controller of the FE310-G002; the FE310-G000 has none"),
-)
 
 
 @dataclass
@@ -77,6 +69,7 @@ class Cpu:
         self.interrupts: Callable[[], int] = lambda: 0  # pending bits of mip
         self.outside_may_wake: Callable[[], bool] = lambda: False  # the UART's other end may send something
         self.run_until = 0  # the cycle at which this run ends
+        self.life = 0  # register accesses so far: a program that makes none may be stuck
         self._error: BaseException | None = None
         self._trap: tuple[int, int, int] | None = None  # cause, pc, value
         self._undo_registers: list[int] | None = None
@@ -252,7 +245,7 @@ class Cpu:
         elif error:
             raise self.stop_error(f"the emulator stopped: {UcError(error)}", why="no rule of the model covers it")
         elif self.pc == NOWHERE and before == (self.cycles, self.instructions):
-            raise self.stop_error("a jump to an address where nothing is", why=f"pc 0x{self.pc:08X}")
+            self.privileged.take_trap(FETCH_FAULT, self.pc, self.pc)
         self.clock.sync(self.cycles)
         self.apply_reset()
         self.halted = self.halted or self.pc in self.exits
@@ -265,7 +258,7 @@ class Cpu:
     def raise_illegal(self, pc: int) -> None:
         """The instruction at ``pc``, in front of which the emulator is, does not exist on this core."""
         self._begin_squash()
-        self._trap = (2, pc, self._instruction(pc))
+        self._trap = (2, pc, self.instruction(pc))
 
     @property
     def resetting(self) -> bool:
@@ -289,7 +282,7 @@ class Cpu:
 
     def instruction_length(self, pc: int) -> int:
         """2 or 4 bytes."""
-        return 4 if self._instruction(pc) & 3 == 3 else 2
+        return 4 if self.instruction(pc) & 3 == 3 else 2
 
     def set_exits(self, addresses: frozenset[int]) -> None:
         """Stop in front of these addresses, also in the middle of a block; the counts do not change by that."""
@@ -323,6 +316,7 @@ class Cpu:
     def _read_register(self, peripheral: Peripheral, offset: int, size: int) -> int:
         if self._state[native.SQUASH]:
             return 0
+        self.life += 1
         self.clock.sync(self._state[native.CYCLES])
         peripheral.pure_read = True
         value = peripheral.read(offset, size)
@@ -336,6 +330,7 @@ class Cpu:
     def _write_register(self, peripheral: Peripheral, offset: int, size: int, value: int) -> None:
         if self._state[native.SQUASH]:
             return
+        self.life += 1
         self.clock.sync(self._state[native.CYCLES])
         if self.polls is not None:
             self.polls.forget()
@@ -399,12 +394,12 @@ class Cpu:
         # Unicorn has moved pc behind the instruction, by 4 whatever its length.
         pc = uc.reg_read(rv.UC_RISCV_REG_PC) - 4
         if not self._state[native.SQUASH]:
-            self._trap = (11 if number == 8 else number, pc, self._instruction(pc) if number == 2 else 0)
+            self._trap = (11 if number == 8 else number, pc, self.instruction(pc) if number == 2 else 0)
         uc.emu_stop()
 
     def _on_invalid(self, uc: Uc, user: object) -> bool:
         pc = uc.reg_read(rv.UC_RISCV_REG_PC)
-        word = self._instruction(pc)
+        word = self.instruction(pc)
         breakpoint_ = word == 0x0010_0073 or word & 0xFFFF == 0x9002
         if not self._state[native.SQUASH]:
             self._trap = (3, pc, 0) if breakpoint_ else (2, pc, word)
@@ -418,7 +413,12 @@ class Cpu:
                 return int(memory.data[offset]) | int(memory.data[offset + 1]) << 8
         return 0
 
-    def _instruction(self, pc: int) -> int:
+    def memory_at(self, address: int) -> Memory | None:
+        """The memory that holds ``address``."""
+        return next((m for m in self.memories if m.base <= address < m.base + len(m.data)), None)
+
+    def instruction(self, pc: int) -> int:
+        """The instruction at ``pc``; 0 where there is no memory."""
         for memory in self.memories:
             if memory.base <= pc < memory.base + len(memory.data) - 3:
                 word = int.from_bytes(memory.data[pc - memory.base :][:4].tobytes(), "little")
@@ -428,26 +428,13 @@ class Cpu:
     def _on_bad_access(self, uc: Uc, kind: int, address: int, size: int, value: int, user: object) -> bool:
         if self._state[native.SQUASH]:
             return False
-        verb = {
-            uc_const.UC_MEM_READ_UNMAPPED: "a load from",
-            uc_const.UC_MEM_WRITE_UNMAPPED: "a store to",
-            uc_const.UC_MEM_WRITE_PROT: "a store to",
-        }.get(kind, "a jump to")
-        if kind == uc_const.UC_MEM_WRITE_PROT:
-            self._error = self.stop_error(
-                f"a store to flash, address 0x{address:08X}",
-                why="flash is read-only for stores; the real chip ignores or faults on it",
-                next_step="is a const object cast to non-const, or data missing from .data?",
-            )
-        else:
-            hole = next((name for low, high, name in KNOWN_HOLES if low <= address < high), None)
-            self._error = self.stop_error(
-                f"{verb} address 0x{address:08X}, where this board has nothing",
-                why=f"that is {hole}, which this model lacks"
-                if hole
-                else "no memory and no peripheral is mapped there",
-                next_step="a stray pointer, or a register of another chip",
-            )
+        cause = {
+            uc_const.UC_MEM_READ_UNMAPPED: LOAD_FAULT,
+            uc_const.UC_MEM_WRITE_UNMAPPED: STORE_FAULT,
+            uc_const.UC_MEM_WRITE_PROT: STORE_FAULT,
+        }.get(kind, FETCH_FAULT)
+        pc = address if cause == FETCH_FAULT else uc.reg_read(rv.UC_RISCV_REG_PC)
+        self._trap = (cause, pc, address)
         return False
 
     def stop_error(self, what: str, why: str | None = None, next_step: str | None = None) -> VirtualBoardError:

@@ -18,24 +18,17 @@ from uc_nn_pio.virtual.instructions import (
     find_specials,
     instructions_to_block_end,
 )
+from uc_nn_pio.virtual.refusals import FETCH_FAULT, trap_reason, trap_text
 
 if TYPE_CHECKING:
     from uc_nn_pio.virtual.cpu import Cpu
 
-CAUSES = {
-    0: "instruction address misaligned",
-    1: "instruction access fault",
-    2: "illegal instruction",
-    3: "breakpoint",
-    4: "load address misaligned",
-    6: "store address misaligned",
-    8: "environment call",
-    11: "environment call",
-}
 MSTATUS_MIE = 1 << 3
 MSTATUS_MPIE = 1 << 7
 MSTATUS_MPP = 3 << 11
 INTERRUPT = 1 << 31
+SAME_TRAPS = 1000  # of one kind, with nothing done in between: a loop
+TRAP_REPORTS = 20
 # Cause and bit of mip and mie, most urgent first: external, software, timer (privileged specification 1.10, 3.1.14).
 INTERRUPTS = (11, 3, 7)
 
@@ -48,6 +41,8 @@ class Privileged:
         self._counter_offset = {"cycle": 0, "instret": 0}
         self.asleep = False  # in wfi
         self._stale = False  # code in RAM may have changed
+        self._last_trap: tuple[object, ...] = ()
+        self._same_traps = 0
         self.specials: dict[int, Special] = {}
         for segment in cpu.firmware.segments:
             self.specials.update(find_specials(segment.data, segment.run_address))
@@ -81,25 +76,37 @@ class Privileged:
     def take_trap(self, cause: int, pc: int, value: int) -> None:
         """An exception: into the firmware's handler, or a stop if it has none."""
         cpu = self._cpu
-        name = CAUSES.get(cause, f"cause {cause}")
-        text = f"{name} at pc 0x{pc:08X}" + (f", value 0x{value:08X}" if cause in (2, 4, 6) else "")
+        text = trap_text(cpu, cause, pc, value)
+        reason = trap_reason(cpu, cause, value)
         handler = cpu.register("mtvec")
         cpu.pc = pc
         if handler & ~3 == 0:
+            why = "the firmware has no trap handler (mtvec is 0), so the chip would run off to address 0"
             raise cpu.stop_error(
                 f"exception {cause}: {text}",
-                why="the firmware has no trap handler (mtvec is 0), so the chip would run off to address 0",
+                why=f"{reason}; {why}" if reason else why,
                 next_step="mend the instruction, or set mtvec to a handler that prints mcause, mepc and mtval",
             )
-        if pc == handler & ~3:
+        if pc == handler & ~3 or self._again(cause, pc, value):
             raise cpu.stop_error(
                 f"exception {cause}: {text}",
-                why="it is the first instruction of the trap handler: the chip would loop here for ever",
-                next_step="mend the trap handler",
+                why="it is the first instruction of the trap handler: the chip would loop here for ever"
+                if pc == handler & ~3
+                else f"it has come {SAME_TRAPS} times with the same registers, and no device was touched in between",
+                next_step="mend the trap handler" + (f" ({reason})" if reason else ""),
             )
-        cpu.reports.add("trap", text)
-        self._uncount(pc)
+        if len(cpu.reports.of("trap")) < TRAP_REPORTS:
+            cpu.reports.add("trap", text + (f" ({reason})" if reason else ""))
+        if cause != FETCH_FAULT:
+            self._uncount(pc)
         self._enter_handler(cause, pc, value)
+
+    def _again(self, cause: int, pc: int, value: int) -> bool:
+        """Whether this trap comes over and over, with the core in the same state each time."""
+        key = (cause, pc, value, self._cpu.life, self._cpu.snapshot())
+        self._same_traps = self._same_traps + 1 if key == self._last_trap else 1
+        self._last_trap = key
+        return self._same_traps >= SAME_TRAPS
 
     def _uncount(self, pc: int) -> None:
         """The instructions from ``pc`` to the block's end were counted when the block began, and have not run."""

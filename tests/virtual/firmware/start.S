@@ -2,8 +2,11 @@
     .section .text.start, "ax"
     .globl _start
 _start:
+    la t0, on_trap /* a program without one has no handler: mtvec stays 0 */
+    beqz t0, 1f
     la t0, trap_entry
     csrw mtvec, t0
+1:
     la sp, _stack_top
     la a0, _data_start
     la a1, _data_end
@@ -35,5 +38,3 @@ trap_entry:
 6:  j 6b
 
     .weak on_trap
-on_trap:
-    j on_trap
