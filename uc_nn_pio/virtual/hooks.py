@@ -123,9 +123,11 @@ class CycleHooks:
                 if block < 0 or self.table.records[block + native.R_SIZE] != size:
                     block = self.table.record(address, size)
                     blocks[offset >> 1] = block // native.R_WORDS + 1
-                if self._core.moved_stack(state, self.table.records):
+                moved = self._core.moved_stack(state, self.table.records)
+                if moved:
                     pointer = self._cpu.uc.reg_read(rv.UC_RISCV_REG_X2) & 0xFFFF_FFFF
                     self._core.note_stack(state, pointer)
+                    self._core.note_stack(state, pointer - moved + 1)
                 self._core.enter_block(state, self.table.records, address, block)
                 return
 

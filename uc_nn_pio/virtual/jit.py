@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -23,8 +25,17 @@ NUMBA = njit is not None
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: compile with numba; the function itself without it."""
-    return njit(cache=True)(function) if njit is not None else function
+    """Decorator: compile with numba; the function itself without it.
+
+    Not cached: a cache follows a function's own file only. The hooks that call it are, with ``digest``.
+    """
+    return njit(function) if njit is not None else function
+
+
+def digest(*names: str) -> int:
+    """A number that changes with the text of these files beside this one: a closure's value, it keys numba's cache."""
+    texts = b"".join((Path(__file__).parent / name).read_bytes() for name in names)
+    return int.from_bytes(hashlib.sha256(texts).digest()[:6], "big")
 
 
 def plain(module: ModuleType) -> SimpleNamespace:

@@ -31,7 +31,7 @@ class Instruction:
     size: int
     reads: tuple[int, ...] = ()
     writes: int = 0
-    offset: int = 0  # of a branch or jump
+    offset: int = 0  # of a branch or jump; what is added to the stack pointer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Operation:
 @dataclass(frozen=True)
 class Block:
     """``first_use``: cycles until each register, and the unit, is first asked for; ``pending``: (register, cycles) of
-    results that come after the end; ``target`` and ``branch`` are addresses; ``moves_stack``: sp is written."""
+    results that come after the end; ``target`` and ``branch`` are addresses; ``stack``: 0 if sp is not
+    written, otherwise 1 + the bytes that it was below its last value in the block."""
 
     instructions: int
     cycles: int
@@ -58,7 +59,7 @@ class Block:
     end: int
     branch: int
     target: int
-    moves_stack: bool
+    stack: int
 
 
 def schedule(code: bytes, address: int, model: CycleModel) -> Block:
@@ -91,7 +92,7 @@ def schedule(code: bytes, address: int, model: CycleModel) -> Block:
     return Block(
         instructions=len(issued), cycles=time, operations=tuple(_operations(issued, time)), first_use=tuple(first_use),
         pending=tuple(pending), end=end, branch=branch, target=target,
-        moves_stack=any(instruction.writes == 2 for _, instruction, _ in issued),
+        stack=_stack([instruction for _, instruction, _ in issued if instruction.writes == 2]),
     )  # fmt: skip
 
 
@@ -105,6 +106,16 @@ def _operations(issued: list[tuple[int, Instruction, int]], end: int) -> list[Op
             slack = NEVER if kind == STORE else _slack(issued, index)
             found.append(Operation(kind, instruction.writes, min(end - time, 0xFFFF), slack))
     return found
+
+
+def _stack(writes: list[Instruction]) -> int:
+    below, lowest = 0, 0
+    for instruction in reversed(writes):
+        lowest = max(lowest, below)
+        if instruction.offset == 0:
+            break  # set, not moved: what it was before says nothing
+        below += instruction.offset
+    return 1 + lowest if writes else 0
 
 
 def _slack(issued: list[tuple[int, Instruction, int]], index: int) -> int:
@@ -156,7 +167,8 @@ def _decode_word(word: int) -> Instruction:
         kind = ("mul" if function < 4 else "div") if word >> 25 == 1 else "alu"
         return Instruction(kind, 4, (rs1, rs2), rd)
     if opcode == 0x13:
-        return Instruction("alu", 4, (rs1,), rd)
+        moved = _signed(word >> 20, 12) if rd == rs1 == 2 and function == 0 else 0
+        return Instruction("alu", 4, (rs1,), rd, moved)
     if opcode in (0x37, 0x17):
         return Instruction("alu", 4, (), rd)
     if opcode == 0x73 and function:
@@ -195,7 +207,18 @@ def _decode_half(half: int) -> Instruction:
         return Instruction("branch", 2, (high,), 0, _signed(offset, 9))
     if function == 4:
         return Instruction("alu", 2, (high, low) if half >> 10 & 3 == 3 else (high,), high)
-    return Instruction("alu", 2, (rd,) if function == 0 or (function == 3 and rd == 2) else (), rd)
+    moved = _moved_stack(half, function) if rd == 2 else 0
+    return Instruction("alu", 2, (rd,) if function == 0 or (function == 3 and rd == 2) else (), rd, moved)
+
+
+def _moved_stack(half: int, function: int) -> int:
+    """What c.addi and c.addi16sp add to the stack pointer."""
+    if function == 0:
+        return _signed((half >> 12 & 1) << 5 | half >> 2 & 31, 6)
+    if function == 3:
+        b = [half >> n & 1 for n in range(16)]
+        return _signed(b[12] << 9 | b[4] << 8 | b[3] << 7 | b[5] << 6 | b[2] << 5 | b[6] << 4, 10)
+    return 0
 
 
 def _decode_quadrant_2(half: int, function: int, rd: int, rs2: int) -> Instruction:

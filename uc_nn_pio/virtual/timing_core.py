@@ -53,8 +53,8 @@ def enter_block(s, r, at, block):
 
 @compiled
 def moved_stack(s, r):
-    """Whether the block under way has written the stack pointer."""
-    return s[f.CURRENT] >= 0 and r[s[f.CURRENT] + f.R_STACK] != 0
+    """0 if the block under way has not written the stack pointer; otherwise 1 + how far below its value now it was."""
+    return r[s[f.CURRENT] + f.R_STACK] if s[f.CURRENT] >= 0 else 0
 
 
 @compiled

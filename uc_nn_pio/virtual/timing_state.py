@@ -30,6 +30,7 @@ SINCE = 25  # cycle at which it began
 OPERATION = 26  # index of its next operation
 STACK_LOW = 27  # of the stack pointer, where it was in RAM
 STACK_HIGH = 28  # 0: never
+VERSION = 30  # of the compiled hooks
 PORT_FLASH = 29  # 1: the bus is, or was last, busy with flash
 # Costs and sizes, from ``CycleModel``.
 COST_MISPREDICT = 32
@@ -104,7 +105,7 @@ R_ICACHE_MISSES = 20
 R_ICACHE_CYCLES = 21
 R_MISPREDICTS = 22
 R_ENTERED = 23  # times it was reached by a jump or call
-R_STACK = 24  # 1: it writes the stack pointer
+R_STACK = 24  # 0: it does not write the stack pointer; otherwise 1 + how far below its last value it was
 R_WORDS = 25
 
 # An operation: kind, slack << 8, register << 16, remaining << 24.

@@ -110,7 +110,7 @@ class TimingTable:
         for i in range(f.R_RUNS - f.R_FIRST_USE):
             word = int.from_bytes(uses[8 * i : 8 * i + 8], "little", signed=True)
             self.records[base + f.R_FIRST_USE + i] = word
-        self.records[base + f.R_STACK] = int(block.moves_stack)
+        self.records[base + f.R_STACK] = block.stack
         return base
 
     def _grow_records(self, count: int) -> None:
