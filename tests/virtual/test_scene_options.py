@@ -69,7 +69,7 @@ def test_the_firmware_reads_the_spoiled_picture(build, npz, tmp_path, monkeypatc
     """Contrast 0.5 makes 114 of 100; each picture is held for two frames."""
     monkeypatch.setattr("signal.signal", lambda *arguments: None)
     items = ",".join(f"{{{register},{value}}}" for register, value in [*TABLE, *SQUARE])
-    elf = build("frame", TABLE=items, SELECT=HOLD, DROP=10, FRAMES=4, PLUS=0, PIXELS=1)
+    elf = build("frame", TABLE=items, SELECT=HOLD, DROP=5, FRAMES=4, PLUS=0, PIXELS=1)
     log = tmp_path / "log"
     out = tmp_path / "out"
     with out.open("wb") as stream:

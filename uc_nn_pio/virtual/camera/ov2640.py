@@ -46,7 +46,7 @@ VSYNC_LINES = 4
 MODES = {0x00: (1, 1600, 1200), 0x40: (2, 800, 600), 0x20: (4, 400, 296)}
 """COM7[6:4]: field pixels a sensor pixel, width, height (UXGA, SVGA, CIF)."""
 LINES = {0x00: (1922, 1248, 15), 0x40: (1190, 672, 30), 0x20: (595, 336, 60)}
-"""Clocks a line, lines a frame, the most frames/s (data sheet, figures 15 and 16, key specifications; CIF's: chosen)."""
+"""Clocks a line, lines a frame, most frames/s (data sheet, figures 15, 16, key figures; timing of CIF: chosen)."""
 
 
 class Ov2640:
