@@ -131,7 +131,7 @@ class VirtualBoard:
         )
         self.cpu.interrupts = self._pending_interrupts
         self.cpu.outside_may_wake = lambda: self.uart is not None and self.uart0.may_interrupt_on_receive()
-        self.clint.on_change = self.plic.on_change = self.cpu.stop_soon
+        self.clint.on_change = self.plic.on_change = self.cpu.interrupts_changed
         limit = StallLimit.of(stall_limit) if isinstance(stall_limit, str) else stall_limit or StallLimit()
         self.stall = StallWatch(self.cpu, limit)
         self.faults = Faults(self, seed, self._reset)

@@ -70,6 +70,7 @@ class Cpu:
         self.outside_may_wake: Callable[[], bool] = lambda: False  # the UART's other end may send something
         self.run_until = 0  # the cycle at which this run ends
         self.life = 0  # register accesses so far: a program that makes none may be stuck
+        self._interrupts_changed = False
         self._error: BaseException | None = None
         self._trap: tuple[int, int, int] | None = None  # cause, pc, value
         self._undo_registers: list[int] | None = None
@@ -255,6 +256,23 @@ class Cpu:
         self.halted = True
         self._begin_squash()
 
+    def interrupts_changed(self) -> None:
+        """A device's interrupt line has changed."""
+        self._interrupts_changed = True
+        self.stop_soon()
+
+    def _interrupt_behind_store(self) -> None:
+        """After a store to a register: an interrupt that it raised comes in front of the next instruction."""
+        self._interrupts_changed = False
+        pc = self.current_pc()
+        behind = pc + self.instruction_length(pc)
+        if self.hold_interrupts or self.squashing or not self.privileged.interrupted() or (behind ^ pc) >> 12:
+            return
+        self._begin_squash()
+        assert self._undo_registers is not None
+        self._undo_registers[31] = behind
+        self.privileged.uncount(behind)
+
     def raise_illegal(self, pc: int) -> None:
         """The instruction at ``pc``, in front of which the emulator is, does not exist on this core."""
         self._begin_squash()
@@ -336,6 +354,8 @@ class Cpu:
             self.polls.forget()
         peripheral.write(offset, size, value)
         self.hooks.price_flash()
+        if self._interrupts_changed:
+            self._interrupt_behind_store()
         hard = self.clock.next_hard_event()
         if hard < self._state[native.STOP_AT]:
             self._state[native.STOP_AT] = hard

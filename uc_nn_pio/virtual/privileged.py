@@ -98,7 +98,7 @@ class Privileged:
         if len(cpu.reports.of("trap")) < TRAP_REPORTS:
             cpu.reports.add("trap", text + (f" ({reason})" if reason else ""))
         if cause != FETCH_FAULT:
-            self._uncount(pc)
+            self.uncount(pc)
         self._enter_handler(cause, pc, value)
 
     def _again(self, cause: int, pc: int, value: int) -> bool:
@@ -108,15 +108,21 @@ class Privileged:
         self._last_trap = key
         return self._same_traps >= SAME_TRAPS
 
-    def _uncount(self, pc: int) -> None:
+    def uncount(self, pc: int) -> None:
         """The instructions from ``pc`` to the block's end were counted when the block began, and have not run."""
         self._cpu.add_instructions(-instructions_to_block_end(self._cpu.read_half, pc))
+
+    def interrupted(self) -> int:
+        """Interrupts that are pending and let through, as bits of mip."""
+        cpu = self._cpu
+        pending = cpu.interrupts() & cpu.register("mie")
+        return pending if cpu.register("mstatus") & MSTATUS_MIE else 0
 
     def take_interrupt(self) -> None:
         """Enter the handler if an enabled interrupt is pending."""
         cpu = self._cpu
-        pending = cpu.interrupts() & cpu.register("mie")
-        if not pending or not cpu.register("mstatus") & MSTATUS_MIE:
+        pending = self.interrupted()
+        if not pending:
             return
         cause = next(number for number in INTERRUPTS if pending >> number & 1)
         self._enter_handler(INTERRUPT | cause, cpu.pc, 0)
@@ -151,7 +157,7 @@ class Privileged:
         elif special.kind == "absent":
             self._cpu.raise_illegal(address)
         elif special.kind == "wfi":
-            self._uncount(address + 4)
+            self.uncount(address + 4)
             uc.reg_write(rv.UC_RISCV_REG_PC, address + 4)
             self.asleep = True
             self.sleep()
