@@ -220,7 +220,7 @@ def test_pll_arithmetic(build, cfg, outdiv, hz):
     source = f"int main(void) {{ PRCI(0xC) = {outdiv}; PRCI(8) = 1 << 17 | {q << 10 | f << 4 | r}; "
     source += "while (!(PRCI(8) >> 31)) {} PRCI(8) |= 1 << 16; for (;;) {} }"
     board = VirtualBoard(build("pll", source=source))
-    board.run(max_seconds=0.001)
+    board.run(max_seconds=0.004)
     if hz is None:
         assert "reference after R is 16 MHz" in board.reports.of("clock")[0].message
     else:

@@ -208,7 +208,7 @@ def test_spi_delays_between_frames(build, delay, frames, periods):
     cycles = CSR_READ(mcycle) - c; }}
   show("cycles", cycles); puts_("done\\n"); for (;;) {{}} }}""",
     )
-    assert abs(values(board)["cycles"] - frames * periods * 64) <= 7 * 64
+    assert abs(values(board)["cycles"] - frames * periods * 64) <= 13 * 64  # less than a period a frame
 
 
 def test_spi_interrupt_by_its_watermark(build):
