@@ -188,3 +188,63 @@ def test_the_limit_from_the_command_line(build, capfd):
     elf = build("test", source=CULPRIT.format("volatile uint32_t n = 0; for (;;) n++;", ""))
     assert cli.main(["run", str(elf), "--stall-limit", "3M"]) == 3
     assert "endless silent loop" in capfd.readouterr().err
+
+
+# -- flash and stack -------------------------------------------------------------------------------------------
+
+IN_RAM = """__attribute__((section(".ramcode"), noinline)) void culprit(void) {{ {} }}
+  int main(void) {{ culprit(); for (;;) {{}} }}"""
+
+
+@pytest.mark.parametrize(
+    ("ffmt", "said"),
+    [
+        (0x0003_0006, "cmd_en"),
+        (0x009F_0007, "no read command"),
+        (0x0003_0009, "4 address bytes"),
+        (0x0003_0087, "8 dummy clocks; command 0x03 takes 0"),
+        (0x00BB_0047, "lanes"),
+    ],
+)
+def test_a_read_command_that_the_flash_does_not_answer(build, ffmt, said):
+    assert said in stopped(build, f"QSPI0(0x64) = {ffmt:#x};")
+    board = VirtualBoard(build("ram", source=IN_RAM.format(f"QSPI0(0x64) = {ffmt:#x};")))
+    with pytest.raises(VirtualBoardError, match="runs from flash that cannot be read") as caught:
+        board.run(max_seconds=0.1)
+    assert said in str(caught.value) and "in main" in str(caught.value)
+
+
+def test_flash_may_be_away_while_code_runs_from_ram(build):
+    back = "QSPI0(0x60) = 0; for (volatile int i = 0; i < 50; i++) {} QSPI0(0x64) = 0xBB1447; QSPI0(0x60) = 1;"
+    assert VirtualBoard(build("ram", source=IN_RAM.format(back))).run(max_seconds=0.01).reason == "seconds"
+    board = VirtualBoard(build("ram", source=IN_RAM.format("QSPI0(0x60) = 0;")))
+    with pytest.raises(VirtualBoardError, match="cannot be read") as caught:
+        board.run(max_seconds=0.1)
+    assert "fctrl is 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "mhz"),
+    [("QSPI0(SCKDIV) = 1; pll(31, 1);", "64"), ("pll(31, 1); QSPI0(SCKDIV) = 1;", "64"), ("pll(31, 1);", None)],
+)
+def test_a_flash_clock_past_the_limit_of_its_command_is_remarked(build, change, mhz):
+    """IS25LP128: 50 MHz for 0x03, whatever is set last: the divider or the core clock (256 MHz here)."""
+    board = VirtualBoard(build("sck", source=f"int main(void) {{ {change} for (;;) {{}} }}"))
+    board.run(max_seconds=0.02)
+    said = [report.message for report in board.reports.of("flash")]
+    assert said == ([f"flash clock {mhz} MHz is past the 50 MHz of command 0x03"] if mhz else [])
+
+
+@pytest.mark.parametrize(("depth", "remarks"), [(3, 0), (40, 1)])
+def test_a_stack_that_reaches_data_is_remarked(build, depth, remarks):
+    """12 KiB of .bss, and frames of 256 bytes above it."""
+    source = f"""static volatile uint32_t data[3072]; uint32_t end[0] __attribute__((section(".bss.z")));
+      __asm__(".globl __stack_limit\\n.equ __stack_limit, 0x80003000");
+      __attribute__((noinline)) uint32_t deep(uint32_t n) {{ volatile uint32_t local[60]; local[n % 60] = n;
+        return n ? deep(n - 1) + local[n % 60] : data[0]; }}
+      int main(void) {{ deep({depth}); for (;;) {{}} }}"""
+    board = VirtualBoard(build("deep", source=source))
+    board.run(max_seconds=0.2)
+    said = board.reports.of("stack")
+    assert len(said) == remarks
+    assert all("__stack_limit" in report.message for report in said)

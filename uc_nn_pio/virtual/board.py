@@ -32,6 +32,7 @@ from uc_nn_pio.virtual.peripherals.uart import Uart
 from uc_nn_pio.virtual.profile import FunctionCounts, MemoryUse, functions, memory_use
 from uc_nn_pio.virtual.reports import Reports
 from uc_nn_pio.virtual.scene import Item, Player, Scene
+from uc_nn_pio.virtual.stack import StackWatch
 from uc_nn_pio.virtual.stall import StallLimit, StallWatch
 from uc_nn_pio.virtual.timing import PLAIN_NOTICE, CycleModel
 from uc_nn_pio.virtual.uart_link import UartLink
@@ -134,6 +135,9 @@ class VirtualBoard:
         self.clint.on_change = self.plic.on_change = self.cpu.interrupts_changed
         limit = StallLimit.of(stall_limit) if isinstance(stall_limit, str) else stall_limit or StallLimit()
         self.stall = StallWatch(self.cpu, limit)
+        self.stack = StackWatch(self.cpu)
+        self.qspi0.on_unreadable = self.cpu.stop_soon
+        self.clock.on_core_hz = self.qspi0.check_clock
         self.faults = Faults(self, seed, self._reset)
         self.camera_link: CameraLink | None = None
         self.camera = self._plug_in_camera(module) if camera else None
@@ -304,7 +308,11 @@ class VirtualBoard:
             stop_at = self.cpu.cycles + SLICE_CYCLES
             if end_ps != UNLIMITED:
                 stop_at = min(stop_at, self.clock.cycle_at(end_ps))
+            if self.qspi0.unreadable():
+                stop_at = self.cpu.cycles + 1  # block by block, to see the way back to flash
             self.cpu.run(stop_at, instruction_limit)
+            self._check_flash()
+            self.stack.look()
             self._look_outside(on_slice)
             if self._reason is None:
                 self.stall.look(end_ps)
@@ -317,6 +325,15 @@ class VirtualBoard:
             elif self.clock.ps(self.cpu.cycles) >= end_ps:
                 self._end("seconds")
         return self.result(self._reason)
+
+    def _check_flash(self) -> None:
+        problem = self.qspi0.unreadable()
+        if problem and self._in_flash(self.cpu.pc):
+            raise self.cpu.stop_error(
+                "code runs from flash that cannot be read",
+                why=f"QSPI0: {problem}",
+                next_step="set QSPI0 back (fctrl 1, ffmt 0x00030007) before the code in RAM returns",
+            )
 
     def _look_outside(self, on_slice: Callable[[VirtualBoard], None] | None) -> None:
         if self.uart is not None:

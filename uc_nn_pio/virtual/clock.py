@@ -41,6 +41,7 @@ class Clock:
         self.epoch = 0
         self.stable_until = NEVER
         self.core_hz = core_hz
+        self.on_core_hz: Callable[[], None] = lambda: None
         self._base_cycle = 0
         self._base_ps = 0
         self._order = 0
@@ -78,6 +79,7 @@ class Clock:
             self._base_cycle = self.now
             self.core_hz = hz
             self.epoch += 1
+            self.on_core_hz()
             self._look_ahead()
 
     # -- events ----------------------------------------------------------------------------------------------

@@ -15,7 +15,33 @@ from uc_nn_pio.virtual.peripherals.gpio import Gpio
 from uc_nn_pio.virtual.peripherals.spi import SPI_REGISTERS, Spi
 from uc_nn_pio.virtual.reports import Reports
 
-FLASH_SCK_MAX_HZ = {0x03: 50_000_000}  # IS25LP128 for a plain read
+# IS25LP128, read commands: lanes of command, address and data as ffmt has them, clocks between address and data, limit.
+READS = {
+    0x03: ((0, 0, 0), 0, 50_000_000),
+    0x0B: ((0, 0, 0), 8, 133_000_000),
+    0x3B: ((0, 0, 1), 8, 133_000_000),
+    0xBB: ((0, 1, 1), 4, 133_000_000),
+    0x6B: ((0, 0, 2), 8, 133_000_000),
+    0xEB: ((0, 2, 2), 6, 133_000_000),
+}
+
+
+def read_problem(ffmt: int) -> str | None:
+    """Why the flash would not answer execution in place with what lies in it; None if it would."""
+    command, lanes = ffmt >> 16 & 0xFF, (ffmt >> 8 & 3, ffmt >> 10 & 3, ffmt >> 12 & 3)
+    if not ffmt & 1:
+        return "cmd_en is 0: no command is sent"
+    if command not in READS:
+        return f"0x{command:02X} is no read command of the flash (IS25LP128)"
+    wanted, clocks, _ = READS[command]
+    if ffmt >> 1 & 7 != 3:
+        return f"{ffmt >> 1 & 7} address bytes; command 0x{command:02X} takes 3"
+    if ffmt >> 4 & 0xF != clocks:
+        return f"{ffmt >> 4 & 0xF} dummy clocks; command 0x{command:02X} takes {clocks}"
+    if lanes != wanted:
+        return f"lanes {lanes} of command, address, data (0 one, 1 two, 2 four); command 0x{command:02X} takes {wanted}"
+    return None
+
 
 # Where this controller's reset values differ from those of SPI1 (manual, 19.3): it is ready for a flash.
 RESET = {"fmt": 0x0008_0008, "txmark": 1}
@@ -40,6 +66,7 @@ class Qspi0(Spi):
     ) -> None:
         self._runs_from_flash = runs_from_flash
         self._flash = FlashChip(read_flash)
+        self.on_unreadable: Callable[[], None] = lambda: None
         super().__init__("QSPI0", 0x1001_4000, clock, reports, gpio, cs_pins={0: -1}, data_pins=(-1, -1, -1))
 
     def write_fctrl(self, value: int) -> None:
@@ -50,15 +77,37 @@ class Qspi0(Spi):
                 "do this from code in RAM",
             )
         self.values["fctrl"] = value & 1
+        if not value & 1:
+            self.on_unreadable()
 
     def write_ffmt(self, value: int) -> None:
+        problem = read_problem(value)
+        if problem is not None and self.values["fctrl"] & 1 and self._runs_from_flash():
+            raise BusError(
+                f"QSPI0.ffmt = 0x{value:08X}, written by code that runs from flash: {problem}",
+                "the next instruction fetch that misses the I-cache would get garbage",
+                "do this from code in RAM; 0x00030007 is the value after reset",
+            )
         self.values["ffmt"] = value
+        if problem is not None:
+            self.on_unreadable()
+        self.check_clock()
+
+    def unreadable(self) -> str | None:
+        """Why code and constants cannot be read from the flash now; None if they can."""
+        if not self.values["fctrl"] & 1:
+            return "fctrl is 0: the flash is not mapped"
+        return read_problem(self.values["ffmt"])
 
     def write_sckdiv(self, value: int) -> None:
         super().write_sckdiv(value)
+        self.check_clock()
+
+    def check_clock(self) -> None:
+        """Remark a flash clock that is past the limit of the command; also when the core clock has changed."""
         command = self.values["ffmt"] >> 16 & 0xFF
-        limit = FLASH_SCK_MAX_HZ.get(command)
-        if limit is not None and self.sck_hz > limit:
+        limit = READS[command][2] if command in READS else None
+        if limit is not None and self.values["fctrl"] & 1 and self.sck_hz > limit:
             self.reports.add(
                 "flash",
                 f"flash clock {self.sck_hz / 1e6:g} MHz is past the {limit / 1e6:g} MHz of command 0x{command:02X}",
