@@ -20,6 +20,7 @@ from uc_nn_pio.virtual.clock import Clock
 from uc_nn_pio.virtual.cpu import Cpu, Memory
 from uc_nn_pio.virtual.faults import Fault, Faults
 from uc_nn_pio.virtual.firmware import Firmware, load_firmware
+from uc_nn_pio.virtual.layers import LayerWatch
 from uc_nn_pio.virtual.peripherals import plic
 from uc_nn_pio.virtual.peripherals.aon import Aon
 from uc_nn_pio.virtual.peripherals.clint import Clint
@@ -130,6 +131,7 @@ class VirtualBoard:
             poll_skip=poll_skip,
             compiled=compiled,
         )
+        self.layers = LayerWatch(self.cpu, self.cpu.hooks.table.counts)
         self.cpu.interrupts = self._pending_interrupts
         self.cpu.outside_may_wake = lambda: self.uart is not None and self.uart0.may_interrupt_on_receive()
         self.clint.on_change = self.plic.on_change = self.cpu.interrupts_changed

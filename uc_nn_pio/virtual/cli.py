@@ -67,6 +67,13 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gdb", type=int, metavar="PORT", help="halt at reset and serve gdb on 127.0.0.1; 0 takes a free port"
     )
+    parser.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="where the cycles went: .txt, .json, .svg or .html; - is text on standard output; repeatable",
+    )
     parser.add_argument("--stats", action="store_true", help="say at the end how fast the emulation was")
 
 
@@ -132,10 +139,13 @@ class _Session:
     def run(self) -> int:
         from uc_nn_pio.virtual.board import VirtualBoard
         from uc_nn_pio.virtual.faults import Fault
+        from uc_nn_pio.virtual.profile_report import check_target
         from uc_nn_pio.virtual.timing import NOTICE
         from uc_nn_pio.virtual.uart_link import StreamLink, TcpLink
 
         a = self._arguments
+        for target in a.profile:
+            check_target(target)
         scene = scene_of(a)
         faults = [Fault.of(text, a.fault_until) for text in a.fault]
         board = VirtualBoard(
@@ -196,11 +206,21 @@ class _Session:
             reason, code = "error", error.exit_code
         result = self._board.result(reason)
         self._log.write({"end": reason, **_counts(result)})
+        if a.profile:
+            self._write_profile(reason)
         if a.stats:
             self._log.say(_speed(result, time.monotonic() - begun))
         if self._tcp_port is not None:
             self._wait_for_client()
         return code
+
+    def _write_profile(self, reason: str) -> None:
+        from uc_nn_pio.virtual.profile_report import Profile, write
+
+        sys.stdout.flush()
+        profile = Profile.of(self._board, reason)
+        for target in self._arguments.profile:
+            write(profile, target)
 
     def _serve_gdb(self) -> str:
         from uc_nn_pio.virtual.debug import Limits
