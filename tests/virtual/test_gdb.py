@@ -70,7 +70,8 @@ def in_order(text: str, *parts: str) -> None:
 def test_break_step_registers_memory_continue(build, gdb):
     text, uart = gdb(
         build("debugged", flags=DEBUG),
-        """info registers pc mstatus mcycle
+        """monitor init
+        info registers pc mstatus mcycle
         monitor time
         load
         break square

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 HELP = """monitor commands of the virtual board:
   reset [halt|init]   reset the chip and stay halted at its first instruction; RAM keeps its content
-  halt                nothing: whenever gdb has its prompt, the board is halted
+  halt, init          nothing: whenever gdb has its prompt, the board is halted
   time                emulated time, cycles and instructions since power-up; they stand still while halted
   registers NAME      registers of a peripheral by name (GPIO, UART0, PRCI...); reading them changes nothing
   help                this text
@@ -25,7 +25,7 @@ def monitor(command: str, debugger: Debugger, target: Target) -> str:
     if words[0] == "reset" and words[1:] in ([], ["halt"], ["init"]):
         debugger.reset()
         return f"reset: halted at 0x{board.cpu.pc:08x}\n"
-    if words == ["halt"]:
+    if words in (["halt"], ["init"]):  # PlatformIO begins with init
         return ""
     if words == ["time"]:
         counts = board.result()
