@@ -8,6 +8,7 @@ An ``.npz`` with one text, ``cases`` (JSON, a list), and arrays by the names tha
   and ``zero_point`` of its output, and ``border``: how TensorFlow Lite is told of the padding (``valid``, ``same``, or
   ``pad`` for a PAD in front). Arrays ``<case>/<layer>/weight`` (int8, torch's shape), ``weight_scale`` (float32, one
   element or one a channel), ``bias`` (int32), and ``output`` (int8, torch's order): the golden value.
+  A single linear has ``fully_connected`` as well; see ``make_litert.py``.
 
 A scale is a float32, written as the decimal of its double.
 """

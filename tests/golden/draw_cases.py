@@ -81,6 +81,26 @@ class Drawer:
                  "zero_point": self.zero_point(activation)}  # fmt: skip
         self.case("linear", shape, layer, own, scale, self.zero_point())
 
+    def boundaries(self, op: str, per_channel: bool) -> None:
+        """A layer whose accumulators are its biases, each at a point where the output changes by 1: there the last bits
+        of the multiplier decide. The scales are those of many whose product loses most in float32."""
+        pairs = [(self.scale(), self.scale(1e-4, 1e-2)) for _ in range(200)]
+        scale, own = max(pairs, key=lambda pair: abs(float(np.float32(pair[0] * pair[1])) / (pair[0] * pair[1]) - 1))
+        output = float(np.float32(scale * own * 2**30 / 127))
+        factors = (scale * own / output, float(np.float32(scale * own)) / output)
+        steps = np.arange(-127, 126) + 0.5
+        bias = np.concatenate([np.ceil(steps / factor) - less for factor in factors for less in (0, 1)]).astype(
+            np.int32
+        )
+        constants = {"weight": np.zeros((len(bias), 1, 1, 1)[: 2 if op == "linear" else 4], np.int8), "bias": bias,
+                     "weight_scale": np.full(len(bias) if per_channel else 1, own, np.float32)}  # fmt: skip
+        layer = {"op": op, "activation": None, "shape": (len(bias),), "scale": output, "zero_point": 0}
+        if op == "conv2d":
+            layer |= {"kernel": (1, 1), "stride": (1, 1), "padding": (0, 0, 0, 0), "border": "valid", "groups": 1,
+                      "dilation": (1, 1), "shape": (len(bias), 1, 1)}  # fmt: skip
+        shape = (1,) if op == "linear" else (1, 1, 1)
+        self.case("linear" if op == "linear" else "conv", shape, layer, constants, scale, self.zero_point())
+
     def pool(
         self, op: str, shape: tuple[int, int, int], kernel: tuple[int, int], stride: tuple[int, int],
         border: str = "valid", padding: tuple[int, int, int, int] = (0, 0, 0, 0),
@@ -161,6 +181,9 @@ def draw_layers(seed: int = 20) -> tuple[list[dict], Arrays]:
         d.unary("activation", (3, 5, 7), scale, scale * 0.8, d.zero_point(), function="leaky_relu", slope=0.1)
         d.unary("softmax", (10,), scale, 1 / 256, -128)
         d.unary("log_softmax", (10,), scale, 16 / 256, 127)
+    for per_channel in (False, True):
+        d.boundaries("linear", per_channel)
+        d.boundaries("conv2d", per_channel)
     return d.cases, d.arrays
 
 

@@ -16,7 +16,7 @@ ACTIVATIONS = {
     "relu6": tfl.ActivationFunctionType.RELU6,
 }
 TYPES = {"int8": tfl.TensorType.INT8, "int32": tfl.TensorType.INT32}
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12}
+VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}
 """Of operators that are newer than 2 in what we ask of them."""
 
 UNARY = {"sigmoid": "LOGISTIC", "tanh": "TANH", "leaky_relu": "LEAKY_RELU"}

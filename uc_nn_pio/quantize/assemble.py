@@ -123,7 +123,7 @@ def _layer(node: Node, before: QuantParams, after: QuantParams, weights: Integer
                 why=f"|bias| + 255 * sum|weight| is {bound:,} in integers; it must stay under 2^31",
                 next_step="a smaller bias, or fewer inputs to the channel",
             )
-    factors = _factors(node.op, before, after, weights.scale)
+    factors = _factors(before, after, weights.scale)
     q, e = multipliers(factors, where)
     arrays = {
         "weight": weights.weight,
@@ -139,14 +139,9 @@ def _layer(node: Node, before: QuantParams, after: QuantParams, weights: Integer
     return arrays
 
 
-def _factors(op: Op, before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:
-    """What an accumulator is multiplied by. TensorFlow Lite rounds a fully connected layer's product of scales to
-    float32 where the weights have one scale, and nowhere else."""
-    if isinstance(op, Linear) and weight_scale.size == 1:
-        product = (np.float32(before.scale) * weight_scale.astype(np.float32)).astype(np.float64)
-    else:
-        product = np.float64(before.scale) * weight_scale.astype(np.float64)
-    return product / np.float64(after.scale)
+def _factors(before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:
+    """What an accumulator is multiplied by, in double throughout."""
+    return np.float64(before.scale) * weight_scale.astype(np.float64) / np.float64(after.scale)
 
 
 def _clamp(function: Activation | None, after: QuantParams) -> np.ndarray:
