@@ -233,7 +233,8 @@ def test_a_firmware_with_the_fe310_library(tmp_path, gdb):
 
 def test_halts_change_no_count(build):
     """Breakpoints, steps over every instruction and a free run: the same instructions and output, and the same
-    cycles, but for the few that depend on where a block ends."""
+    cycles, but for those that depend on where a block ends: a data read from flash and a line of code behind it may
+    change places, which costs two starts of a flash read (282 each) once."""
     elf = build("debugged", flags=DEBUG)
     symbol = VirtualBoard(elf).firmware.symbol
     ends = []
@@ -257,7 +258,9 @@ def test_halts_change_no_count(build):
         ends.append((result.cycles, result.instructions + result.skipped_instructions, board.text))
         assert halts == {"free": 1, "breakpoints": 12}.get(how, halts)
     assert ends[0][1:] == ends[1][1:] == ends[2][1:]
-    assert max(end[0] for end in ends) / min(end[0] for end in ends) < 1.001
+    free, breakpoints, steps = (end[0] for end in ends)
+    assert abs(breakpoints - free) < 10
+    assert abs(steps - free) < 2 * 282 + 10
     assert ends[0][0] > 1000
 
 

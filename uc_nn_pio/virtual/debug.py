@@ -2,8 +2,8 @@
 
 Breakpoints change no memory: the emulator ends a block in front of them. Emulated time stands still while the board is
 halted. Three things differ from a free run: a single step takes no interrupt (as ``dcsr.stepie`` = 0 does on a real
-core); where a halt splits a block with an access outstanding, a few cycles; and where a watchpoint stops in the middle
-of a block, the part of the block behind it, which is undone and runs again, counts twice.
+core); where a halt splits a block with an access outstanding, the cycles of that access; and where a watchpoint stops
+in the middle of a block, the part of the block behind it, which is undone and runs again, counts twice.
 """
 
 from __future__ import annotations
