@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uc_nn_pio.errors import ModelError
-from uc_nn_pio.preprocess import preprocess, quotient, stage_bytes, table
+from uc_nn_pio.graph.quant import QuantParams
+from uc_nn_pio.preprocess import int8_table, preprocess, quotient, stage_bytes, table
 from uc_nn_pio.spec import Preprocess
 
 PAPER = Preprocess(invert=True, threshold=100, scale=Fraction(1, 255))
@@ -146,3 +147,14 @@ def test_vectors_have_one_channel() -> None:
 def test_what_does_not_fit_is_refused(raw: np.ndarray, how: Preprocess, stage: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         preprocess(raw, how, stage)
+
+
+def test_the_input_of_an_int8_network() -> None:
+    """The paper's demo: the byte past invert and threshold, less 128. Normalized pixels: exact decimals decide."""
+    unit = QuantParams(np.float32(1 / 255), -128)
+    assert int8_table(PAPER, 0, unit).tolist() == [byte - 128 for byte in stage_bytes(PAPER)]
+    how = Preprocess(scale=Fraction(1, 255), mean=(0.25,), std=(0.5,))
+    params = QuantParams(np.float32(0.0078125), -64)
+    exact = [(Fraction(byte, 255) - Fraction(1, 4)) * 2 * 128 for byte in range(256)]
+    expected = [max(-128, min(127, int(abs(v) + Fraction(1, 2)) * (1 if v > 0 else -1) - 64)) for v in exact]
+    assert int8_table(how, 0, params, "network").tolist() == expected

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uc_nn_pio.errors import ModelError
+from uc_nn_pio.graph.quant import QuantParams, to_int8
 
 if TYPE_CHECKING:
     from uc_nn_pio.spec import Preprocess
@@ -72,6 +73,14 @@ def table(how: Preprocess, channel: int, stage: str = "camera") -> np.ndarray:
         raise ModelError(f"std of channel {channel} is 0", why="it is divided by")
     values = [_nearest_float32((how.scale * byte - mean) / std) for byte in stage_bytes(how, stage)]
     return np.array(values, dtype=np.float32)
+
+
+def int8_table(how: Preprocess, channel: int, params: QuantParams, stage: str = "camera") -> np.ndarray:
+    """The int8 network's input for each raw byte of a channel: int8, (256,), :func:`table` quantized.
+
+    With scale 1/255 and a range of 0 to 1 it is the byte past invert and threshold, less 128.
+    """
+    return to_int8(table(how, channel, stage), params)
 
 
 def stage_bytes(how: Preprocess, stage: str = "camera") -> list[int]:
