@@ -17,7 +17,9 @@
 #define OV2640_WIDTH 64u
 #define OV2640_HEIGHT 64u
 #define OV2640_FRAME_BYTES (OV2640_WIDTH * OV2640_HEIGHT)
+#ifndef OV2640_SETTLE_FRAMES
 #define OV2640_SETTLE_FRAMES 10u
+#endif
 
 #define OV2640_OK 0
 #define OV2640_ERROR_ID (-21) /* a chip answers at the sensor's address, but it is no OV2640 */
