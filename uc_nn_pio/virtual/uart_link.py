@@ -168,10 +168,12 @@ class TcpLink:
         readable, writable, _ = select.select(readers, [client] if client is not None and pending else [], [], wait)
         if self._woken in readable:
             self._woken.recv(4096)
+        # First who leaves, then who comes: a monitor that is closed and opened at once is not its own rival.
+        if client is not None and (client in readable or self._listener in readable):
+            while self._client is client and self._receive(client):
+                pass
         if self._listener in readable:
             self._accept()
-        if client is not None and client in readable:
-            self._receive(client)
         if client is not None and client in writable and self._client is client:
             try:
                 pending = pending[client.send(pending) :]
@@ -193,11 +195,12 @@ class TcpLink:
         self._client = connection
         self.clients += 1
 
-    def _receive(self, client: socket.socket) -> None:
+    def _receive(self, client: socket.socket) -> bool:
+        """Take what the client sent; whether there may be more. Its end of file drops it."""
         try:
             data = client.recv(4096)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if data:
@@ -205,6 +208,7 @@ class TcpLink:
                 self._received += data
         else:
             self._drop_client()
+        return bool(data)
 
     def _drop_client(self) -> None:
         if self._client is not None:
