@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 import select
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.virtual.debug import Debugger, Halt, Limits
 from uc_nn_pio.virtual.gdb_monitor import monitor
 from uc_nn_pio.virtual.gdb_protocol import INTERRUPT, Connection
 from uc_nn_pio.virtual.gdb_target import PC, RefusedError, Target
+from uc_nn_pio.virtual.loopback import listen
 
 if TYPE_CHECKING:
     from uc_nn_pio.virtual.board import VirtualBoard
@@ -37,18 +36,7 @@ class GdbServer:
     """
 
     def __init__(self, port: int) -> None:
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            self._listener.close()
-            raise VirtualBoardError(
-                f"port {port} of 127.0.0.1 cannot be used for gdb",
-                why=str(error),
-                next_step="use --gdb 0 for a free port, or stop what uses it",
-            ) from error
-        self._listener.listen(1)
+        self._listener = listen(port, "gdb", "--gdb 0")
         self.port: int = self._listener.getsockname()[1]
         self._gdb: Connection | None = None
         self._queue: list[bytes] = []

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import BinaryIO, Protocol
 
-from uc_nn_pio.errors import VirtualBoardError
+from uc_nn_pio.virtual.loopback import listen
 
 SETTLE_SECONDS = 0.3  # pyserial's socket:// throws away what arrives while it opens
 HEAD_BYTES = 64 * 1024
@@ -95,18 +95,7 @@ class TcpLink:
     """
 
     def __init__(self, port: int) -> None:
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            self._listener.close()
-            raise VirtualBoardError(
-                f"port {port} of 127.0.0.1 cannot be used",
-                why=str(error),
-                next_step="use tcp:0 for a free port, or stop what uses it",
-            ) from error
-        self._listener.listen()
+        self._listener = listen(port, "the UART", "tcp:0")
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._replay = Replay()
