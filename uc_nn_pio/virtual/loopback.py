@@ -8,7 +8,7 @@ from uc_nn_pio.errors import VirtualBoardError
 
 
 def listen(port: int, use: str, option: str) -> socket.socket:
-    """Listen on ``port`` of 127.0.0.1; 0 takes a free one, for which a user writes ``option``. ``use`` is what it is for.
+    """Listen on ``port`` of 127.0.0.1 for ``use``; 0 takes a free one, which a user asks for with ``option``.
 
     Raises:
         VirtualBoardError: the port is taken, or is none.
