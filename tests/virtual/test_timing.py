@@ -9,6 +9,7 @@ from uc_nn_pio.boards import load_board
 from uc_nn_pio.errors import BoardError
 from uc_nn_pio.virtual import VirtualBoard
 from uc_nn_pio.virtual.timing import RESET_QSPI, CycleModel, Qspi
+from uc_nn_pio.virtual.timing_blocks import schedule
 
 MEASURE = """
 static uint32_t ram[16];
@@ -225,6 +226,19 @@ def test_stack_and_touched_ram(run):
     assert use.stack_high == 0x8000_4000
     assert 1000 <= use.stack < 1200
     assert 400 <= use.touched < 600  # .bss is cleared word by word; of the frame one word is written
+
+
+@pytest.mark.parametrize(
+    ("words", "depth"),
+    [
+        ((0x5FC0_0117, 0x7E21_0113), 0),  # auipc sp, 0x5fc00; addi sp, sp, 2018: half an address is no stack pointer
+        ((0xFC01_0113, 0x0401_0113), 64),  # addi sp, sp, -64; addi sp, sp, 64: it was 64 bytes lower on the way
+    ],
+)
+def test_the_stack_pointer_within_a_block(words, depth):
+    code = b"".join(word.to_bytes(4, "little") for word in words) + bytes.fromhex("8280")  # ret
+    block = schedule(code, 0x2040_0000, CycleModel.of(load_board("hifive1")))
+    assert block.stack == 1 + depth
 
 
 def test_a_board_that_the_model_does_not_know_is_refused():

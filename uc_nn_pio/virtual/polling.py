@@ -65,12 +65,16 @@ class PollSkip:
         registers = self._snapshot()
         stores = state[native.STORE_HASH]
         state[native.STORE_HASH] = 0
-        habit = self._timing.habit()
-        if registers == self._registers and stores == self._stores and habit == self._habit:
-            self._jump(state[native.CYCLES] - self._cycle, state[native.INSTRUCTIONS] - self._instruction)
+        if registers == self._registers and stores == self._stores:
+            habit = self._timing.habit()
+            if habit == self._habit:
+                self._jump(state[native.CYCLES] - self._cycle, state[native.INSTRUCTIONS] - self._instruction)
+                habit = self._timing.habit()
+            self._habit = habit
+        else:
+            self._habit = None  # dear to look up, and most rounds are not alike: one more round is cheaper
         self._registers = registers
         self._stores = stores
-        self._habit = self._timing.habit()
         self._cycle = state[native.CYCLES]
         self._instruction = state[native.INSTRUCTIONS]
 

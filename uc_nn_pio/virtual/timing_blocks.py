@@ -111,9 +111,9 @@ def _operations(issued: list[tuple[int, Instruction, int]], end: int) -> list[Op
 def _stack(writes: list[Instruction]) -> int:
     below, lowest = 0, 0
     for instruction in reversed(writes):
-        lowest = max(lowest, below)
         if instruction.offset == 0:
-            break  # set, not moved: what it was before says nothing
+            break  # set, not moved: half an address (auipc, lui) perhaps, and what it was before says nothing
+        lowest = max(lowest, below)
         below += instruction.offset
     return 1 + lowest if writes else 0
 
