@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,17 @@ def test_validation_on_a_target_that_is_not_built_is_refused_by_name(
 ) -> None:
     assert main(["validate", str(write(folder)), "--on", "serial:/dev/ttyUSB1"]) == 2
     assert "serial:/dev/ttyUSB1" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert main(["setup", "--offline", "--core-dir", str(tmp_path / "file" / "core")]) == 2
+    text = capsys.readouterr().err
+    assert "error: " in text and str(tmp_path / "file") in text and "next: " in text
+
+
+def test_a_reader_that_leaves_early_is_no_error_to_see(folder: Path) -> None:
+    command = f"{sys.executable} -m uc_nn_pio report {write(folder)} --json | true"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stderr == ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,12 +27,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return args.run(args) or 0
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
     except UcNnError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # the reader, `head` say, has seen enough; without this Python complains once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(_system_error(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _system_error(error: OSError) -> UcNnError:
+    """What the system refused, whichever verb asked for it."""
+    return UcNnError(
+        error.strerror or str(error),
+        where=error.filename,
+        why="the system does not allow this file or folder to be read or written",
+        next_step="check the path, its permissions and the free space",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

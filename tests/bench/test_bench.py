@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from uc_nn_pio.bench import bench, peers
-from uc_nn_pio.bench.measure import build, find_compiler, measure, write_sources
+from uc_nn_pio.bench.measure import build, measure, write_sources
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.pio.packages import compiler_prefix
 
 SPEC = Path(__file__).parents[2] / "examples" / "lenet5_camera" / "models" / "lenet5.yaml"
 GRAY = np.full((1, 1, 32, 32), 128, np.uint8)
@@ -42,7 +43,7 @@ def test_counts_repeat(conversion: Conversion) -> None:
 def test_the_map_file_shows_every_weight_in_flash(conversion: Conversion, tmp_path: Path) -> None:
     board = load_board("hifive1")
     write_sources(tmp_path, conversion.files, "lenet5", GRAY, board, 320_000_000)
-    build(find_compiler(), tmp_path, "lenet5", board)
+    build(compiler_prefix() + "gcc", tmp_path, "lenet5", board)
     found: dict[str, tuple[int, int]] = {}
     section = re.compile(r"^ \.(?:s?rodata|s?data|s?bss)\.(lenet5_\w+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)", re.M)
     for name, address, size in section.findall((tmp_path / "bench.map").read_text()):

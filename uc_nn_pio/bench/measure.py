@@ -7,7 +7,6 @@ that ``docs/virtual-board.md`` states. The compiler is the machine's RISC-V GCC,
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ from uc_nn_pio.emit import COMPILE_FLAGS
 from uc_nn_pio.errors import ToolError, VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
+from uc_nn_pio.pio.packages import compiler_prefix
 from uc_nn_pio.resources import resources
 
-COMPILERS = ("riscv64-unknown-elf-gcc", "riscv-none-elf-gcc", "riscv64-elf-gcc", "riscv32-unknown-elf-gcc")
 FLAGS = ("-Os", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
 MODEL_FLAGS = COMPILE_FLAGS["float32"]
 
@@ -62,7 +61,7 @@ def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Bo
     """
     from uc_nn_pio.virtual import VirtualBoard
 
-    compiler = find_compiler()
+    compiler = compiler_prefix() + "gcc"
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
         write_sources(folder, files, name, pictures, board, core_hz)
@@ -83,17 +82,6 @@ def write_sources(
     texts = {**files, **render_board_files(board, core_hz=core_hz), "main.c": _main(name, pictures)}
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
-
-
-def find_compiler() -> str:
-    for candidate in COMPILERS:
-        if shutil.which(candidate):
-            return candidate
-    raise ToolError(
-        "no RISC-V cross compiler is on PATH",
-        why=f"looked for {', '.join(COMPILERS)}",
-        next_step="on Debian: apt install gcc-riscv64-unknown-elf",
-    )
 
 
 def _main(name: str, pictures: np.ndarray) -> str:

@@ -60,7 +60,7 @@ def render(design: Design) -> dict[str, str]:
     """Return the C of a design: ``<name>.h`` and ``<name>.c``."""
     environment = _environment()
     name = design.spec.name
-    layers = [_layer(environment, design, kernel, index) for index, kernel in enumerate(design.kernels)]
+    layers = [_layer(environment, design, kernel) for kernel in design.kernels]
     variables = {
         "name": name,
         "prefix": name,
@@ -86,7 +86,7 @@ def render(design: Design) -> dict[str, str]:
     }
 
 
-def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel, index: int) -> LayerLine:
+def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> LayerLine:
     plan, node = design.plan, kernel.node
     x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
     arguments = [_pointer(x.offset), _pointer(y.offset)]

@@ -57,8 +57,8 @@ def platform() -> Content:
     return content
 
 
-def system_toolchain() -> Content:
-    """Links to the system's RISC-V cross compiler, under the names that the platform asks for.
+def compiler_prefix() -> str:
+    """What stands before ``gcc`` in the name of the system's RISC-V cross compiler.
 
     Raises:
         ToolError: there is none on PATH.
@@ -71,6 +71,16 @@ def system_toolchain() -> Content:
             next_step="install one (Debian, Ubuntu: apt install gcc-riscv64-unknown-elf; macOS: brew install "
             "riscv64-elf-gcc), or use PlatformIO's registry: uc-nn setup --online",
         )
+    return prefix
+
+
+def system_toolchain() -> Content:
+    """Links to the system's RISC-V cross compiler, under the names that the platform asks for.
+
+    Raises:
+        ToolError: there is none on PATH.
+    """
+    prefix = compiler_prefix()
     content: dict[str, bytes | Link] = {}
     for tool in _TOOLS:
         found = shutil.which(prefix + tool)
