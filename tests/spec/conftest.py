@@ -26,7 +26,7 @@ validate: {file: test.npz, stage: network}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("net.py", "net.pt", "net.pt2", "test.npz"):
+    for name in ("net.py", "net.pt", "net.pt2", "test.npz", "cal.npz", "ranges.json"):
         (tmp_path / name).write_text("content is not looked at")
     (tmp_path / "folder").mkdir()
     (tmp_path / "nothing.pt").touch()

@@ -45,6 +45,13 @@ GOOD = {
     "validate": edit("stage: network", "stage: camera, samples: 10, min_accuracy: 1"),
     "accuracy": edit("stage: network", "stage: camera, min_accuracy: 0.985"),
     "precision": BASE + "precision: float32\n",
+    "int8": BASE + "precision: int8\ncalibration: {file: cal.npz, stage: network}\n",
+    "int8, every key": BASE
+    + "precision: int8\ncalibration: {file: cal.npz, stage: camera, samples: 200, "
+    + "method: percentile, percentile: 99.9, linear: per_channel}\n",
+    "int8, ranges": BASE + "precision: int8\ncalibration: {ranges: ranges.json, linear: per_tensor}\n",
+    "int8 of an export": edit(_SOURCE, "  export: net.pt2\n") + "precision: int8\n",
+    "calibration for later": BASE + "calibration: {file: cal.npz, stage: network, method: mse}\n",
     "labels": edit('["a", "b"]', r'["*/ #include", "\"", "\n", "\e[31m", "ä", a, "007", "\U0001F600"]'),
     "alias": edit('["a", "b"]', "&l [a, b]") + "memory: {ram_budget: 6K}\n",
     "alias used": edit("1/255", "1/255, mean: &three [1, 2, 3], std: *three"),
@@ -188,6 +195,47 @@ WRONG = {
     "stage unknown": _wrong("stage: network", "stage: net", 10, 28, "camera or network, not the text 'net'"),
     "accuracy in percent": _wrong("stage: network", "stage: network, min_accuracy: 98", 10, 44, "from 0 to 1"),
     "samples none": _wrong("stage: network", "stage: network, samples: 0", 10, 44, "of at least 1"),
+    # precision, calibration
+    "precision unknown": _more("precision: int4", 1, "precision must be float32 or int8, not the text 'int4'"),
+    "int8 alone": _more(
+        "precision: int8", 1, "precision: int8 needs the key calibration", "real samples", "add calibration: {file:"
+    ),
+    "calibration a file": _more("calibration: cal.npz", 1, "calibration must be a mapping"),
+    "calibration empty": _more("calibration: {}", 1, "neither file nor ranges", "add file: ... and stage: ..."),
+    "calibration without file": _more("calibration: {stage: network}", 1, "neither file nor ranges"),
+    "calibration without stage": _more(
+        "calibration: {file: cal.npz}", 1, "the key calibration.stage is missing", "past invert and threshold"
+    ),
+    "calibration missing": _more(
+        "calibration: {file: cat.npz, stage: network}", 15, "no file 'cat.npz'", "did you mean 'cal.npz'?", schema=False
+    ),
+    "stage of calibration": _more(
+        "calibration: {file: cal.npz, stage: raw}", 30, "calibration.stage must be camera or network"
+    ),
+    "method unknown": _more(
+        "calibration: {file: cal.npz, stage: network, method: entropy}", 46, "minmax or percentile or mse"
+    ),
+    "percentile of minmax": _more(
+        "calibration: {file: cal.npz, stage: network, percentile: 99}", 46, "goes with method: percentile only"
+    ),
+    "percentile 50": _more(
+        "calibration: {file: cal.npz, stage: network, method: percentile, percentile: 50}", 66, "above 50 and at most"
+    ),
+    "percentile 101": _more(
+        "calibration: {file: cal.npz, stage: network, method: percentile, percentile: 101}", 66, "above 50 and at most"
+    ),
+    "linear unknown": _more(
+        "calibration: {ranges: ranges.json, linear: per_axis}", 36, "linear must be per_tensor or per_channel"
+    ),
+    "ranges and samples": _more(
+        "calibration: {ranges: ranges.json, samples: 9}", 36, "calibration.samples does not go with ranges"
+    ),
+    "ranges and method": _more(
+        "calibration: {ranges: ranges.json, method: mse}", 36, "calibration.method does not go with ranges"
+    ),
+    "ranges and file": _more(
+        "calibration: {ranges: ranges.json, file: cal.npz}", 36, "file does not go with ranges", "keep one of the two"
+    ),
     # layers
     "layers empty": _wrong(_PYTHON, "  layers: []\n", 4, 3, "is an empty list"),
     "layers a text": _wrong(_PYTHON, "  layers: ReLU\n", 4, 3, "a list of layers"),
@@ -214,10 +262,6 @@ WRONG = {
     "layer name twice": _layer("ReLU: {name: a}\n  - Tanh: {name: a}", 0, "two layers are called 'a'", schema=False),
     "layer name a position": _layer("ReLU: {name: '1'}\n  - Tanh", 0, "two layers are called '1'", schema=False),
     # not built yet
-    "int8": _more("precision: int8", 1, "int8 inference is not built yet", "precision: float32"),
-    "calibration": _more(
-        "calibration: {file: test.npz, stage: network}", 1, "calibration, which int8 needs, is not built"
-    ),
     "streamed": _more("memory: {schedule: streamed}", 10, "the streamed schedule is not built yet", "pingpong"),
     "arena": _more("memory: {schedule: arena}", 10, "the arena schedule is not built yet"),
     "weights in RAM": _more(

@@ -13,7 +13,16 @@ import pytest
 from tests.spec.conftest import BASE
 from tests.spec.examples import GOOD, edit
 from uc_nn_pio.errors import Location
-from uc_nn_pio.spec import LayerSpec, MemorySpec, ModelSpec, Preprocess, PythonEntry, ValidateSpec, load_spec
+from uc_nn_pio.spec import (
+    CalibrationSpec,
+    LayerSpec,
+    MemorySpec,
+    ModelSpec,
+    Preprocess,
+    PythonEntry,
+    ValidateSpec,
+    load_spec,
+)
 
 Load = Callable[[str | bytes], ModelSpec]
 
@@ -32,7 +41,7 @@ def test_every_value_arrives(load: Load, project: Path) -> None:
     assert (spec.input.shape, spec.input.source) == ((3, 8, 9), None)
     assert spec.input.preprocess == Preprocess(False, None, Fraction(1, 255), None, None)
     assert spec.output.labels == ("a", "b")
-    assert spec.precision == "float32"
+    assert (spec.precision, spec.calibration) == ("float32", None)
     assert spec.memory == MemorySpec("auto", None, None)
     assert spec.validate == ValidateSpec(project / "test.npz", "network", None, None)
     assert spec.files == (project / "net.py", project / "net.pt", project / "test.npz")
@@ -56,6 +65,39 @@ def test_numbers_and_sizes(load: Load) -> None:
     validate = load(GOOD["validate"]).validate
     assert validate is not None
     assert (validate.stage, validate.samples, validate.min_accuracy) == ("camera", 10, 1.0)
+
+
+def test_calibration(load: Load, project: Path) -> None:
+    spec = load(GOOD["int8"])
+    assert spec.precision == "int8"
+    assert spec.calibration == CalibrationSpec(
+        project / "cal.npz", "network", None, "minmax", 99.99, "per_tensor", ranges=None
+    )
+    assert spec.files == tuple(project / name for name in ("net.py", "net.pt", "cal.npz", "test.npz"))
+    every = load(GOOD["int8, every key"]).calibration
+    assert every == CalibrationSpec(project / "cal.npz", "camera", 200, "percentile", 99.9, "per_channel")
+    assert every is not None and type(every.percentile) is float
+    spec = load(GOOD["int8, ranges"])
+    assert spec.calibration == CalibrationSpec(ranges=project / "ranges.json")
+    assert project / "ranges.json" in spec.files
+    assert load(GOOD["int8 of an export"]).calibration is None
+
+
+def test_a_spec_may_keep_its_calibration_while_it_is_float32(load: Load) -> None:
+    spec = load(GOOD["calibration for later"])
+    assert spec.precision == "float32"
+    assert spec.calibration is not None and spec.calibration.method == "mse"
+
+
+def test_the_methods_are_those_of_quantization() -> None:
+    from uc_nn_pio.quantize import Method
+    from uc_nn_pio.quantize.calibrate import DEFAULT_PERCENTILE
+    from uc_nn_pio.spec.keys import CALIBRATION
+
+    method = next(key.kind for key in CALIBRATION.keys if key.name == "method")
+    assert method.options == tuple(item.value for item in Method)
+    assert CalibrationSpec().method == Method.MINMAX.value
+    assert CalibrationSpec().percentile == DEFAULT_PERCENTILE
 
 
 def test_a_decimal_scale_is_exact(load: Load) -> None:

@@ -98,7 +98,7 @@ def documented(tmp_path: Path) -> Callable[[str], ModelSpec]:
     def run(text: str) -> ModelSpec:
         folder = tmp_path / "models"
         data = yaml.safe_load(text)
-        for name in re.findall(r"[\w/]+\.(?:pt|py|npz|safetensors)\b", text + _examples()[0]):
+        for name in re.findall(r"[\w/]+\.(?:pt|py|npz|json|safetensors)\b", text + _examples()[0]):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text("x")
         if "spec" not in data:

@@ -6,6 +6,7 @@
 
 from uc_nn_pio.spec.loader import load_spec
 from uc_nn_pio.spec.model import (
+    CalibrationSpec,
     InputSpec,
     LayerSpec,
     MemorySpec,
@@ -18,6 +19,7 @@ from uc_nn_pio.spec.model import (
 )
 
 __all__ = [
+    "CalibrationSpec",
     "InputSpec",
     "LayerSpec",
     "MemorySpec",

@@ -64,8 +64,6 @@ class NotBuilt:
 
 
 NOT_BUILT = (
-    NotBuilt("precision", "int8 inference", "precision: float32", value="int8"),
-    NotBuilt("calibration", "calibration, which int8 needs,", "precision: float32, without this key"),
     NotBuilt("memory.schedule", "the streamed schedule", "schedule: pingpong or auto", value="streamed"),
     NotBuilt("memory.schedule", "the arena schedule", "schedule: pingpong or auto", value="arena"),
     NotBuilt("memory.ram_weights", "placing weights in RAM", "ram_weights: none, all weights in flash", spare="none"),
@@ -167,6 +165,19 @@ INPUT = Section(
     )
 )
 OUTPUT = Section((Key("labels", Labels(), "a text for each element of the output"),))
+CALIBRATION = Section(
+    (
+        Key("file", File(), "an .npz file with the array 'images': samples that show what values the network meets"),
+        Key("stage", _STAGE.kind, f"{_STAGE.meaning}; goes with file"),
+        _SAMPLES,
+        Key("method", Choice(("minmax", "percentile", "mse")), "how ranges follow from the samples; minmax by default"),
+        Key("percentile", Number(above=50, most=100, limits="above 50 and at most 100"),
+            "for method percentile: how many % of a tensor's values its range holds; 99.99 by default"),
+        Key("linear", Choice(("per_tensor", "per_channel")),
+            "weight scales of a fully connected layer: one, or one an output; per_tensor by default"),
+        Key("ranges", File(), "instead of file and stage: a JSON file with every tensor's range, of uc-nn calibrate"),
+    )
+)  # fmt: skip
 MEMORY = Section(
     (
         Key("schedule", Choice(("auto", "pingpong")), "how activations share RAM; auto by default"),
@@ -191,8 +202,8 @@ ROOT = Section(
         Key("input", INPUT, "shape and origin of the network's input", required=True),
         Key("inputs", Anything(), "several inputs"),
         Key("output", OUTPUT, "what the network's output means"),
-        Key("precision", Choice(("float32",)), "the arithmetic of the C; float32 by default"),
-        Key("calibration", Anything(), "data that set the ranges of int8"),
+        Key("precision", Choice(("float32", "int8")), "the arithmetic of the C; float32 by default"),
+        Key("calibration", CALIBRATION, "what sets the ranges of int8"),
         Key("memory", MEMORY, "how to use the board's RAM"),
         Key("flash", Anything(), "how to read the flash"),
         Key("validate", VALIDATE, "data to check the network with"),

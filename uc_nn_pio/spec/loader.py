@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from uc_nn_pio.errors import ErrorGroup, Location
+from uc_nn_pio.errors import ErrorGroup, Location, SpecError
 from uc_nn_pio.spec.document import Value, read_document
 from uc_nn_pio.spec.keys import ROOT
 from uc_nn_pio.spec.kinds import BAD, Reader, Version
 from uc_nn_pio.spec.model import (
+    CalibrationSpec,
     InputSpec,
     MemorySpec,
     ModelSource,
@@ -43,6 +44,7 @@ def load_spec(path: Path) -> ModelSpec:
     if values is not BAD:
         _check_model(root, reader)
         _check_input(root, values, reader)
+        _check_calibration(root, reader)
     if reader.errors:
         raise _all(reader.errors)
     return _build(path, values, document.sha256, dict(_locations(root)))
@@ -109,6 +111,47 @@ def _check_input(root: Value, values: dict[str, Any], reader: Reader) -> None:
         reader.bad(keys["preprocess"], "input.preprocess gives numbers that float32 cannot hold")
 
 
+def _check_calibration(root: Value, reader: Reader) -> None:
+    """Samples or ranges, and what goes with which; int8 has one of them, but for a network that may bring scales."""
+    at = root.entries.get("calibration")
+    if at is None:
+        precision, model = root.entries.get("precision"), root.entries.get("model")
+        exported = model is not None and "export" in model.entries
+        if precision is not None and precision.text == "int8" and not exported:
+            reader.errors.append(no_calibration(precision.where))
+        return
+    if at.kind != "map":
+        return
+    keys = at.entries
+    if "ranges" in keys:
+        for name in ("file", "stage", "samples", "method", "percentile"):
+            if name in keys:
+                why = "a file of ranges was made of samples already"
+                reader.bad(keys[name], f"calibration.{name} does not go with ranges", why, "keep one of the two")
+        return
+    if "file" not in keys:
+        reader.bad(at, "calibration has neither file nor ranges", None, f"add file: ... and stage: ...; {_IMAGES}")
+    elif "stage" not in keys:
+        why = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
+        reader.bad(at, "the key calibration.stage is missing", why, "add stage: network or stage: camera")
+    if "percentile" in keys and not ("method" in keys and keys["method"].text == "percentile"):
+        why = "the other methods do not use it"
+        reader.bad(keys["percentile"], "calibration.percentile goes with method: percentile only", why, "delete it")
+
+
+_IMAGES = "the file is an .npz with the array 'images' (N, C, H, W) uint8, some 200 of the training data"
+
+
+def no_calibration(where: Location | str) -> SpecError:
+    """The error of a spec that asks for int8 and does not say from which data."""
+    return SpecError(
+        "precision: int8 needs the key calibration",
+        where=where,
+        why="the scales of int8 follow from the values that the network meets on real samples",
+        next_step=f"add calibration: {{file: data/calibration.npz, stage: network}}; {_IMAGES}",
+    )
+
+
 def _locations(value: Value) -> Iterator[tuple[tuple[str | int, ...], Location]]:
     if value.path:
         yield value.path, value.where
@@ -127,6 +170,9 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
     for name in ("mean", "std"):
         if name in how:
             how[name] = tuple(float(number) for number in how[name])
+    calibration = dict(values["calibration"]) if "calibration" in values else None
+    if calibration is not None and "percentile" in calibration:
+        calibration["percentile"] = float(calibration["percentile"])
     memory = {key: value for key, value in values.get("memory", {}).items() if key != "ram_weights"}
     validate = dict(values["validate"]) if "validate" in values else None
     if validate is not None and "min_accuracy" in validate:
@@ -138,6 +184,7 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
         input=InputSpec(given["shape"], given.get("source"), Preprocess(**how)),
         output=OutputSpec(values.get("output", {}).get("labels")),
         precision=values.get("precision", "float32"),
+        calibration=CalibrationSpec(**calibration) if calibration is not None else None,
         memory=MemorySpec(**memory),
         validate=ValidateSpec(**validate) if validate is not None else None,
         text_sha256=sha256,

@@ -83,6 +83,25 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class CalibrationSpec:
+    """What sets the ranges of int8: either ``file`` and ``stage``, or ``ranges``; the others of them are None.
+
+    ``file`` holds samples, of which the first ``samples`` are used (None: all); ``stage`` is ``camera`` or ``network``.
+    ``method`` is ``minmax``, ``percentile`` (which keeps ``percentile`` % of the values) or ``mse``. ``ranges`` is a
+    file with the ranges themselves. ``linear`` is ``per_tensor`` or ``per_channel``: the weight scales of fully
+    connected layers.
+    """
+
+    file: Path | None = None
+    stage: str | None = None
+    samples: int | None = None
+    method: str = "minmax"
+    percentile: float = 99.99
+    linear: str = "per_tensor"
+    ranges: Path | None = None
+
+
+@dataclass(frozen=True)
 class MemorySpec:
     """How to use the board's RAM. Sizes in bytes; None leaves the figure to the board's data."""
 
@@ -111,6 +130,7 @@ class ModelSpec:
     input: InputSpec
     output: OutputSpec = OutputSpec()
     precision: str = "float32"
+    calibration: CalibrationSpec | None = None
     memory: MemorySpec = MemorySpec()
     validate: ValidateSpec | None = None
     text_sha256: str = ""
@@ -134,6 +154,7 @@ class ModelSpec:
             self.model.python and self.model.python.file,
             self.model.export,
             self.model.weights,
+            self.calibration and (self.calibration.file or self.calibration.ranges),
             self.validate and self.validate.file,
         ]
         return tuple(path for path in named if path is not None)

@@ -39,16 +39,46 @@ def _section(section: Section, above: str) -> dict[str, Any]:
     required = [key.name for key in section.keys if key.required]
     if required:
         out["required"] = required
-    if above == "model.":
-        one = [
-            {"required": ["python", "weights"]},
-            {"required": ["layers", "weights"], "not": {"required": ["arguments"]}},
-            {"required": ["export"], "not": {"anyOf": [{"required": ["weights"]}, {"required": ["arguments"]}]}},
+    return out | _BETWEEN.get(above, {})
+
+
+def _has(*names: str) -> dict[str, Any]:
+    return {"required": list(names)}
+
+
+def _has_any(*names: str) -> dict[str, Any]:
+    return {"anyOf": [_has(name) for name in names]}
+
+
+def _is(key: str, value: str) -> dict[str, Any]:
+    return {"properties": {key: {"const": value}}, **_has(key)}
+
+
+_BETWEEN: dict[str, dict[str, Any]] = {
+    "": {
+        "anyOf": [
+            {"not": _is("precision", "int8")},
+            _has("calibration"),
+            {"properties": {"model": _has("export")}},
         ]
-        out["oneOf"] = one
-        both = (("python", "layers"), ("python", "export"), ("layers", "export"))
-        out["not"] = {"anyOf": [{"required": list(pair)} for pair in both]}
-    return out
+    },
+    "model.": {
+        "oneOf": [
+            _has("python", "weights"),
+            {**_has("layers", "weights"), "not": _has("arguments")},
+            {**_has("export"), "not": _has_any("weights", "arguments")},
+        ],
+        "not": {"anyOf": [_has("python", "layers"), _has("python", "export"), _has("layers", "export")]},
+    },
+    "calibration.": {
+        "oneOf": [
+            _has("file", "stage"),
+            {**_has("ranges"), "not": _has_any("file", "stage", "samples", "method", "percentile")},
+        ],
+        "anyOf": [{"not": _has("percentile")}, _is("method", "percentile")],
+    },
+}
+"""What the keys of a section, by its path, say about each other: the loader's checks, as far as a schema knows them."""
 
 
 def _key(key: Key, above: str) -> dict[str, Any]:
