@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from uc_nn_pio.errors import Location, NotBuiltError, SpecError
-from uc_nn_pio.preprocess import preprocess
+from uc_nn_pio.samples import network_input, read_samples
 from uc_nn_pio.spec import ModelSpec, load_spec
 from uc_nn_pio.validate.host import HostModel
 
@@ -66,7 +66,7 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     if not isinstance(spec, ModelSpec):
         spec = load_spec(spec)
     raw, labels = load_samples(spec)
-    inputs = preprocess(raw, spec.input.preprocess, spec.validate.stage)
+    inputs = network_input(raw, spec.input.preprocess, spec.validate.stage)
     conversion = convert(spec)
     graph = conversion.design.graph
     shapes = (graph.tensor(graph.inputs[0]).shape, graph.tensor(graph.outputs[0]).shape)
@@ -88,7 +88,7 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
 
 
 def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, C, H, W) uint8 and labels (N,) of the spec's ``validate`` section.
+    """Images (N, *input shape) uint8 and labels (N,) int64 of the spec's ``validate`` section.
 
     Raises:
         SpecError: no such section, or a file without fitting arrays ``images`` and ``labels``.
@@ -99,21 +99,7 @@ def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
             where=Location(spec.path),
             next_step="add validate: {file: data/test.npz, stage: network}",
         )
-    where = str(spec.location("validate", "file"))
-    try:
-        with np.load(spec.validate.file, allow_pickle=False) as data:
-            images, labels = data["images"], data["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise SpecError(
-            f"cannot read test data from {spec.validate.file.name}: {error}",
-            where=where,
-            why="expected: an .npz with arrays 'images' (N, C, H, W) uint8 and 'labels' (N,), without pickled objects",
-        ) from error
-    if images.shape[1:] != spec.input.shape or images.dtype != np.uint8 or len(labels) != len(images):
-        raise SpecError(
-            f"test images are {images.shape} {images.dtype}, labels {labels.shape}",
-            where=where,
-            why=f"the input is {spec.input.shape}; images must be (N, {', '.join(map(str, spec.input.shape))}) uint8",
-        )
-    count = spec.validate.samples or len(images)
-    return images[:count], labels[:count].astype(np.int64)
+    test = spec.validate
+    where = spec.location("validate", "file")
+    samples = read_samples(test.file, spec.input.shape, what="test", where=where, labels=True, count=test.samples)
+    return samples.images, samples.labels
