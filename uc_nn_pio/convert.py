@@ -12,13 +12,16 @@ from typing import Any
 
 from uc_nn_pio.boards import Board
 from uc_nn_pio.design import Design
-from uc_nn_pio.emit import COMPILE_FLAGS
+from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.emit.kernels import Kernel, select
+from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
 from uc_nn_pio.place import place_constants
+from uc_nn_pio.quantize import LayerNoise
+from uc_nn_pio.quantize.from_spec import quantize_spec
 from uc_nn_pio.report import report
 from uc_nn_pio.schedule import Problem, Step, make_plan
 from uc_nn_pio.spec import ModelSpec, load_spec
@@ -40,7 +43,7 @@ class Conversion:
     @property
     def compile_flags(self) -> tuple[str, ...]:
         """Flags for the model's C file, to stand behind those of the build."""
-        return COMPILE_FLAGS[self.design.spec.precision]
+        return compile_flags(self.design.precision, tuning_of(self.design.board).packed)
 
 
 def convert(spec: Path | ModelSpec, board: Board | None = None) -> Conversion:
@@ -73,11 +76,26 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     if not graph.nodes:
         raise ModelError("the network computes nothing", where=str(spec.path), why="all its layers are identities")
     _check_labels(spec, graph)
-    kernels = tuple(select(graph, spec.name))
+    noise: tuple[LayerNoise, ...] = ()
+    if spec.precision == "int8":
+        quantized = quantize_spec(spec, graph)
+        graph, noise = quantized.graph, quantized.noise
+    return design_of_graph(spec, captured, graph, board, noise)
+
+
+def design_of_graph(
+    spec: ModelSpec, captured: Graph, graph: Graph, board: Board | None, noise: tuple[LayerNoise, ...] = ()
+) -> Design:
+    """Kernels, plan and placement of a lowered, and perhaps quantized, graph.
+
+    Raises:
+        UnsupportedError, PlanError: see the stages.
+    """
+    kernels = tuple(select(graph, spec.name, tuning_of(board)))
     problem = make_problem(graph, kernels)
     plan = make_plan(problem, spec.memory.schedule, _budget(spec, board))
     tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
-    return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board))
+    return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board), noise)
 
 
 def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:

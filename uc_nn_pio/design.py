@@ -11,6 +11,7 @@ from uc_nn_pio.boards import Board
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.place import ConstantPlacement
+from uc_nn_pio.quantize import LayerNoise
 from uc_nn_pio.schedule import Plan, Problem
 from uc_nn_pio.spec import ModelSpec
 
@@ -28,6 +29,12 @@ class Design:
     problem: Problem
     plan: Plan
     placement: ConstantPlacement
+    noise: tuple[LayerNoise, ...] = ()
+
+    @property
+    def precision(self) -> str:
+        """Of the activations: what the graph says, whatever the spec asked for."""
+        return self.graph.tensor(self.graph.inputs[0]).dtype.value
 
     @property
     def weight_bytes(self) -> int:

@@ -11,13 +11,14 @@ Data of stage ``network`` are past invert and threshold; scale, mean and std alo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uc_nn_pio.errors import ModelError
-from uc_nn_pio.graph.quant import QuantParams, to_int8
+from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, to_int8
 
 if TYPE_CHECKING:
     from uc_nn_pio.spec import Preprocess
@@ -81,6 +82,45 @@ def int8_table(how: Preprocess, channel: int, params: QuantParams, stage: str = 
     With scale 1/255 and a range of 0 to 1 it is the byte past invert and threshold, less 128.
     """
     return to_int8(table(how, channel, stage), params)
+
+
+@dataclass(frozen=True)
+class Line:
+    """``clamp((b * factor + offset) >> shift)`` for a byte b; ``clamps`` says whether any byte needs the clamp."""
+
+    factor: int
+    offset: int
+    shift: int
+    clamps: bool
+
+    def text(self, name: str) -> str:
+        """The formula in C, for an int32_t variable; without the clamp."""
+        product = name if self.factor == 1 else f"{name} * {self.factor}"
+        total = f"{product} {'-' if self.offset < 0 else '+'} {abs(self.offset)}" if self.offset else product
+        return f"({total}) >> {self.shift}" if self.shift else total
+
+
+def line_through(values: np.ndarray) -> Line | None:
+    """A :class:`Line` that gives ``values`` (256 int8) for the bytes 0..255 exactly, in int32; None if there is none.
+
+    Normalized pixels lie on a line but for their rounding, so one is found with few bits. Values at the ends of int8
+    may be the work of a clamp, and bound the line on one side only.
+    """
+    b = np.arange(256, dtype=np.int64)
+    q = np.asarray(values, np.int64)
+    free_below, free_above = q == LOWEST, q == HIGHEST
+    inner = np.flatnonzero(~free_below & ~free_above)
+    slope = (q[inner[-1]] - q[inner[0]]) / (inner[-1] - inner[0]) if len(inner) > 1 else 0.0
+    for shift in range(17):
+        one = 1 << shift
+        for factor in range(int(slope * one) - 2 - one // 100, int(slope * one) + 3 + one // 100):
+            lo = (q * one - b * factor)[~free_below].max(initial=-(2**30))
+            hi = ((q + 1) * one - 1 - b * factor)[~free_above].min(initial=2**30)
+            if lo <= hi and abs(factor) * 255 + max(abs(lo), abs(hi)) < 2**31:
+                offset = int((lo + hi) // 2)
+                raw = (b * factor + offset) >> shift
+                return Line(factor, offset, shift, bool((raw < LOWEST).any() or (raw > HIGHEST).any()))
+    return None
 
 
 def stage_bytes(how: Preprocess, stage: str = "camera") -> list[int]:

@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 
 from uc_nn_pio.boards import Board
-from uc_nn_pio.emit import COMPILE_FLAGS
+from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.errors import ToolError, VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
@@ -25,7 +25,7 @@ from uc_nn_pio.pio.packages import compiler_prefix
 from uc_nn_pio.resources import resources
 
 FLAGS = ("-Os", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
-MODEL_FLAGS = COMPILE_FLAGS["float32"]
+MODEL_FLAGS = compile_flags("float32", packed=False)
 
 
 @dataclass(frozen=True)

@@ -33,3 +33,8 @@ def c_float(value: float) -> str:
     if len(text) > 14:
         text = np.format_float_scientific(value, unique=True, trim="0")
     return f"{text}f"
+
+
+def c_word(value: int) -> str:
+    """A 32-bit word as a C literal."""
+    return f"0x{int(value):08x}u"

@@ -15,14 +15,22 @@ import numpy as np
 
 from uc_nn_pio import __version__
 from uc_nn_pio.design import Design, graph_hash
-from uc_nn_pio.emit.expressions import affine, c_float, inside, times
+from uc_nn_pio.emit.expressions import affine, c_float, c_word, inside, times
 from uc_nn_pio.emit.kernels import Kernel, Table, View
 from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import c_comment, c_string
 from uc_nn_pio.graph.cost import macs
-from uc_nn_pio.preprocess import quotient, table
+from uc_nn_pio.graph.ir import DType
+from uc_nn_pio.preprocess import Line, int8_table, line_through, quotient, table
+from uc_nn_pio.schedule import Placement
+from uc_nn_pio.spec import Preprocess
 
 _COLUMNS = 118
+_ELEMENT = {DType.FLOAT32: "float", DType.INT8: "int8_t"}
+"""C's name of an activation."""
+
+MAX_LINES = 4
+"""Channels of an image that ``set_row`` may treat each with a formula of its own; more share a table."""
 
 
 def _environment() -> jinja2.Environment:
@@ -75,8 +83,9 @@ def render(design: Design) -> dict[str, str]:
         "tables": [table for kernel in design.kernels for table in kernel.tables()],
         "input": design.graph.tensor(design.graph.inputs[0]),
         "output": design.graph.tensor(design.graph.outputs[0]),
-        "input_offset": design.plan.placement(design.graph.inputs[0]).offset // 4,
-        "output_offset": design.plan.placement(design.graph.outputs[0]).offset // 4,
+        "element": _ELEMENT[design.graph.tensor(design.graph.inputs[0]).dtype],
+        "input_at": _pointer(design, design.plan.placement(design.graph.inputs[0])),
+        "output_at": _pointer(design, design.plan.placement(design.graph.outputs[0])),
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
     }
@@ -89,13 +98,13 @@ def render(design: Design) -> dict[str, str]:
 def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> LayerLine:
     plan, node = design.plan, kernel.node
     x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
-    arguments = [_pointer(x.offset), _pointer(y.offset)]
+    arguments = [_pointer(design, x), _pointer(design, y)]
     buffers = f"reads bytes {x.offset}..{x.end - 1}, writes {y.offset}..{y.end - 1}"
     shared = (node.output, node.inputs[0]) in plan.shared
     ram = x.size if shared else x.size + y.size
     if kernel.scratch_bytes:
         scratch = plan.placement(f"{node.name}.scratch")
-        arguments.append(_pointer(scratch.offset))
+        arguments.append(_pointer(design, scratch))
         buffers += f", scratch {scratch.offset}..{scratch.end - 1}"
         ram += scratch.size
     if shared:
@@ -126,32 +135,49 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     return line(call=call, text=text)
 
 
-def _pointer(offset: int) -> str:
-    return f"ctx->memory + {offset // 4}" if offset else "ctx->memory"
+def _pointer(design: Design, place: Placement) -> str:
+    """C expression for a buffer or scratch: a member of the context, by what lies there."""
+    if design.precision == "float32":
+        member, at = "memory", place.offset // 4
+    elif place.scratch:
+        member, at = "memory.words", place.offset // 4
+    else:
+        member, at = "memory.bytes", place.offset
+    return f"ctx->{member} + {at}" if at else f"ctx->{member}"
 
 
 def _pixels(design: Design) -> dict[str, object] | None:
-    """How ``set_row`` turns raw bytes into input, or None where the spec names no source."""
-    if design.spec.input.source is None:
+    """How ``set_row`` turns raw bytes into input, or None where the spec says nothing of pixels."""
+    how, entry = design.spec.input.preprocess, design.graph.tensor(design.graph.inputs[0])
+    if not entry.is_map or (design.spec.input.source is None and how == Preprocess()):
         return None
-    how = design.spec.input.preprocess
-    exact = quotient(how)
-    channels = design.graph.tensor(design.graph.inputs[0]).shape[0]
-    varied = how.mean is not None or how.std is not None
-    tables = [] if exact else [table(how, channel) for channel in range(channels if varied else 1)]
+    channels = entry.shape[0] if how.mean is not None or how.std is not None else 1
+    exact: object = None
+    lines: list[Line] | None = None
+    if entry.quant:
+        network = [int8_table(how, channel, entry.quant, "network") for channel in range(channels)]
+        found = [line_through(values) for values in network]
+        lines = found if all(found) and channels <= MAX_LINES else None
+        tables = [] if lines else [int8_table(how, channel, entry.quant) for channel in range(channels)]
+    else:
+        exact = quotient(how)
+        tables = [] if exact else [table(how, channel) for channel in range(channels)]
+    ctype = _ELEMENT[entry.dtype]
     return {
         "how": how,
         "quotient": exact,
-        "table": Table("pixels", "float", np.concatenate(tables), "the input for each raw byte") if tables else None,
-        "per_channel": varied and channels > 1,
+        "lines": lines,
+        "table": Table("pixels", ctype, np.concatenate(tables), "the input for each raw byte") if tables else None,
+        "per_channel": channels > 1,
     }
 
 
 def _rows(item: Table) -> Iterator[str]:
     """The table's values as lines of C, filled to the column limit."""
+    write = {"float": c_float, "uint32_t": c_word, "int8_t": str}[item.ctype]
     line = "   "
     for value in item.values:
-        text = f" {c_float(value)},"
+        text = f" {write(value)},"
         if len(line) + len(text) > _COLUMNS:
             yield line
             line = "   "

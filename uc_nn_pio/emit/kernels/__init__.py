@@ -7,9 +7,12 @@ import re
 
 from uc_nn_pio.emit.kernels.base import Kernel, Table, View
 from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
+from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
 from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
+from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
+from uc_nn_pio.emit.kernels.tuning import Tuning
 from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph
 from uc_nn_pio.graph.ops import Op
@@ -25,10 +28,14 @@ _FLOAT32 = (
     LogSoftmaxF32,
     PermuteF32,
 )
-KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {(k.op_type, DType.FLOAT32): k for k in _FLOAT32}
+_INT8 = (Conv2dInt8, LinearInt8)
+KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
+    **{(k.op_type, DType.FLOAT32): k for k in _FLOAT32},
+    **{(k.op_type, DType.INT8): k for k in _INT8},
+}
 
 
-def select(graph: Graph, prefix: str) -> list[Kernel]:
+def select(graph: Graph, prefix: str, tuning: Tuning = Tuning()) -> list[Kernel]:
     """Choose a kernel for every node of a lowered graph, in order. ``prefix`` starts the C names.
 
     Raises:
@@ -49,7 +56,7 @@ def select(graph: Graph, prefix: str) -> list[Kernel]:
                 )
             )
             continue
-        kernel = kernel_type(graph, node, prefix, names[node.name])
+        kernel = kernel_type(graph, node, prefix, names[node.name], tuning)
         try:
             kernel.variables()
         except UnsupportedError as error:

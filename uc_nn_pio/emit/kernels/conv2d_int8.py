@@ -1,0 +1,299 @@
+"""int8 convolution with activation and max-pool fused in, two output channels and up to four positions at a time.
+
+For each pair of output channels, a *strip*: its constants are read from flash once, in address order, and kept in
+scratch; then the whole map is computed with them. The sums of a block (a pool window or a part of it) are variables, so
+that a weight is loaded from RAM once for all of them; the maximum is taken of the accumulators and requantized once.
+
+Two ways to multiply, by what the board's MUL costs (:class:`~uc_nn_pio.emit.kernels.tuning.Tuning`):
+
+- *packed*: both channels share a MUL. A word holds ``w0 + 65536 * w1``; the products of a few taps, added up, hold two
+  exact sums as long as each stays within 16 bits. ``s`` adds up these words, ``c`` the upper halves, rounded; at the end
+  channel 1 is ``c`` and channel 0 is ``s - 65536 * c`` (``docs/numerics.md``). How many taps may be added is proved
+  from the weights, for every place where the same C is used.
+- *plain*: a product a MUL.
+
+Taps outside the map are left out. What they would have added (the zero point times their weights) is left out of the
+bias as well: ``edges`` in scratch holds the sums of the weights up to each kernel row and column, from which the bias
+for any part of a kernel follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from uc_nn_pio.emit.kernels.base import Kernel, Table
+from uc_nn_pio.emit.kernels.conv_geometry import Axis, ColumnRun, Span, axes, column_runs, split_window
+from uc_nn_pio.emit.kernels.packing import bias_words, requantizers, tap_groups, words_of_taps
+from uc_nn_pio.emit.kernels.pipeline import Loop, Statement, pipelined, straight
+from uc_nn_pio.graph.ops import Conv2d, Op
+
+LOAD_WORD, LOAD_BYTE = 2, 3
+"""Cycles until a load's result can be used, as the order of statements assumes."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The taps that one pass of the innermost loop computes: all kernel columns of ``channels`` input channels.
+
+    Tap t = column * channels + channel. ``count`` passes follow each other for a kernel row; ``word`` is the first
+    staged word of the first one, within the row.
+    """
+
+    channels: int
+    count: int
+    word: int
+    words: int
+    first_channel: int
+
+
+@dataclass(frozen=True)
+class Conv2dInt8(Kernel):
+    op_type: ClassVar[type[Op]] = Conv2d
+    template: ClassVar[str] = "conv2d_int8.c.j2"
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        taps = {"taps"} if self._axes[0].padded else set()
+        return frozenset({self._requantizers.helper} | taps)
+
+    @property
+    def packed(self) -> bool:
+        return self.tuning.packed
+
+    @property
+    def compact(self) -> bool:
+        """Whether scratch holds weights as flash does, two taps a word; else a word a tap."""
+        return self.tuning.compact or not self.packed
+
+    @cached_property
+    def _axes(self) -> tuple[Axis, Axis]:
+        return axes(self.op, self.input.shape, self.output.shape)
+
+    @property
+    def group_channels(self) -> int:
+        return self.input.shape[0] // self.op.groups
+
+    @property
+    def group_outputs(self) -> int:
+        return self.output.shape[0] // self.op.groups
+
+    @property
+    def strips(self) -> list[tuple[int, int | None]]:
+        """Pairs of output channels that are computed together; the last of an odd group is alone."""
+        pairs = []
+        for first in range(0, self.output.shape[0], self.group_outputs):
+            for oc in range(first, first + self.group_outputs, 2):
+                pairs.append((oc, oc + 1 if oc + 1 < first + self.group_outputs else None))
+        return pairs
+
+    @cached_property
+    def bodies(self) -> list[Body]:
+        """The loop's body, and the one for channels that the unrolling leaves over."""
+        kx, step = self.op.kernel[1], min(self.tuning.conv_channels, self.group_channels)
+        count, rest = divmod(self.group_channels, step)
+        words = self._words(kx * step)
+        found = [Body(step, count, 0, words, 0)]
+        if rest:
+            found.append(Body(rest, 1, count * words, self._words(kx * rest), count * step))
+        return found
+
+    def _words(self, taps: int) -> int:
+        return -(-taps // 2) if self.compact else taps
+
+    @property
+    def row_words(self) -> int:
+        """Staged words of a kernel row."""
+        return sum(body.count * body.words for body in self.bodies)
+
+    @property
+    def weight_words(self) -> int:
+        return self.op.kernel[0] * self.row_words
+
+    @property
+    def edge_rows(self) -> int:
+        return self.op.kernel[0] if self._axes[0].padded else 1
+
+    @property
+    def edge_columns(self) -> int:
+        return self.op.kernel[1] if self._axes[1].padded else 1
+
+    @property
+    def zero_point(self) -> int:
+        return self.input.quant.zero_point
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether the bias depends on the position."""
+        return self.zero_point != 0 and any(axis.padded for axis in self._axes)
+
+    @property
+    def edge_words(self) -> int:
+        rows = self.edge_rows + 1 if self._axes[0].padded else 1
+        return 2 * rows * self.edge_columns if self.has_edges else 0
+
+    @cached_property
+    def _requantizers(self) -> Any:
+        return requantizers(self.graph, self.node)
+
+    @property
+    def header_words(self) -> int:
+        return 2 + self._requantizers.words
+
+    @property
+    def scratch_bytes(self) -> int:
+        return 4 * (self.header_words + self.edge_words + self.weight_words)
+
+    @cached_property
+    def _weight(self) -> np.ndarray:
+        """(out, ky, kx, c) int32."""
+        return self.graph.constant(self.node, "weight").transpose(0, 2, 3, 1).astype(np.int32)
+
+    def _taps(self, oc: int | None) -> list[np.ndarray]:
+        """A channel's weights in the order of the staged words: one array a body and pass; zeros for no channel."""
+        weight = self._weight[oc] if oc is not None else np.zeros_like(self._weight[0])
+        return [
+            weight[ky, :, body.first_channel + i * body.channels :][:, : body.channels].ravel()
+            for ky in range(self.op.kernel[0])
+            for body in self.bodies
+            for i in range(body.count)
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """A strip a pair of channels: biases, requantization, then words of two taps of both channels each."""
+        words = []
+        for first, second in self.strips:
+            taps = [(self._taps(first)), (self._taps(second))]
+            folded = 0 if self.has_edges else self.zero_point
+            words += bias_words(self.graph, self.node, (first, second), folded, self.packed)
+            words += self._requantizers.of(first, second)
+            pairs = list(zip(*taps, strict=True))
+            if not self.compact:
+                pairs = [(np.concatenate(taps[0]), np.concatenate(taps[1]))]
+            for a, b in pairs:
+                words += words_of_taps(a, b, self.packed)
+        values = np.array(words, np.uint32)
+        comment = (
+            f"{len(self.strips)} strips of two output channels: biases, requantization, then words of two taps of both,"
+            " in (ky, c, kx) order"
+        )
+        return (Table(f"{self.name}_weights", "uint32_t", values, comment),)
+
+    def groups(self, body: Body, span: Span) -> list[list[int]]:
+        """The taps of a body that lie in the kernel columns ``span``, in groups that may be added in one word."""
+        columns = range(span.lo * body.channels, span.hi * body.channels)
+        if not self.packed:
+            return [[t] for t in columns]
+        rows = []
+        for ky in range(self.op.kernel[0]):
+            for i in range(body.count):
+                first = body.first_channel + i * body.channels
+                taken = self._weight[:, ky, :, first : first + body.channels]
+                rows.append(taken.reshape(len(taken), -1))
+        return tap_groups(np.concatenate(rows)[:, columns.start : columns.stop], columns)
+
+    def order(self, body: Body, run: ColumnRun, part: Span, block: Sequence[int], shift: int, loops: bool) -> Loop:
+        """A pass of packed products, in the order for the board's multiplier.
+
+        Args:
+            block: the block's rows that take part.
+            shift: the map column, from the block's first one, at which the row pointers stand.
+            loops: whether passes follow each other, so that the end of one can overlap the next.
+        """
+        statements = list(self._products(body, run, part, block, shift))
+        return (pipelined if loops else straight)(statements, self.tuning.mul_cycles)
+
+    def _products(
+        self, body: Body, run: ColumnRun, part: Span, block: Sequence[int], shift: int
+    ) -> Iterator[Statement]:
+        made: set[str] = set()
+        grouped = {j: self.groups(body, span) for j in range(part.lo, part.hi) if (span := run.taps[j])}
+        for step in range(max(map(len, grouped.values()))):
+            for i in block:
+                for j, groups in grouped.items():
+                    if step < len(groups):
+                        yield from self._group(body, groups[step], i, j, shift, made)
+
+    def _group(self, body: Body, taps: list[int], i: int, j: int, shift: int, made: set[str]) -> Iterator[Statement]:
+        """The products of a few taps at position (i, j), added up in one word, and its two halves."""
+        channels = self.input.shape[0]
+        products = []
+        for tap in taps:
+            column = j * self.op.stride[1] + tap // body.channels * self.op.dilation[1] - shift
+            offset = column * channels + tap % body.channels
+            for statement in (*self._weight_word(tap), _pixel(i, offset)):
+                if statement.target not in made:
+                    made.add(statement.target)
+                    yield statement
+            reads = (f"w{tap}", f"x{i}_{offset}")
+            name = f"m{i}{j}_{tap}"
+            yield Statement(name, " * ".join(reads), reads, "mul", self.tuning.mul_cycles)
+            products.append(name)
+        total = products[0]
+        for tap, product in zip(taps[1:], products[1:], strict=True):
+            name = f"p{i}{j}_{tap}"
+            yield Statement(name, f"{total} + {product}", (total, product))
+            total = name
+        half, upper = f"h{i}{j}_{taps[0]}", f"u{i}{j}_{taps[0]}"
+        yield Statement(f"s{i}{j}", total, (total,), adds=True)
+        yield Statement(half, f"{total} + 0x8000u", (total,))
+        yield Statement(upper, f"(int32_t){half} >> 16", (half,), ctype="int32_t")
+        yield Statement(f"c{i}{j}", upper, (upper,), adds=True)
+
+    def _weight_word(self, tap: int) -> Iterator[Statement]:
+        if not self.compact:
+            yield Statement(f"w{tap}", f"w[{tap}]", (), "feed", LOAD_WORD)
+            return
+        word = f"v{tap // 2}"
+        yield Statement(word, f"w[{tap // 2}]", (), "feed", LOAD_WORD)
+        taken = f"(({word} >> 8) & 0x00FF00FFu) - 0x00800080u" if tap % 2 else f"({word} & 0x00FF00FFu) - 0x00800080u"
+        yield Statement(f"w{tap}", taken, (word,), "feed", 1, 2 + tap % 2)
+
+    def variables(self) -> Mapping[str, Any]:
+        op, (rows, columns) = self.op, self._axes
+        pooled = op.pool is not None
+        window = (op.pool.kernel[0], op.pool.kernel[1]) if pooled else (1, -(-columns.out // -(-columns.out // 4)))
+        parts = split_window(window[1])
+        block_rows = 2 if window[0] % 2 == 0 and window[1] <= 2 and not rows.clipped else 1
+        count = columns.out if pooled else -(-columns.out // window[1])
+        step = columns.pool_stride if pooled else window[1]
+        odd = self.group_outputs % 2 == 1
+        runs = column_runs(columns, window[1], step, count)
+        return {
+            "rows": rows,
+            "columns": columns,
+            "pooled": pooled,
+            "window": window,
+            "parts": parts,
+            "block_rows": block_rows,
+            "runs": runs,
+            "run_names": _run_names(runs),
+            "step": step,
+            "monotone": op.activation is None or op.activation.monotone,
+            "odd_outputs": odd,
+            "grouped_odd": odd and op.groups > 1,
+            "wide_edges": self.group_channels > 256,
+            "requantizer": self._requantizers,
+            "clamp": [int(v) for v in self.graph.constant(self.node, "clamp")],
+            "zero_out": self.output.quant.zero_point,
+            "edge_at": self.header_words,
+            "weights_at": self.header_words + self.edge_words,
+        }
+
+
+def _pixel(i: int, offset: int) -> Statement:
+    return Statement(f"x{i}_{offset}", f"(uint32_t)r{i}[{offset}]", (), "feed", LOAD_BYTE)
+
+
+def _run_names(runs: list[ColumnRun]) -> list[str]:
+    """``row`` where all columns are alike; else left, middle and right, numbered where there are more."""
+    if len(runs) == 1:
+        return ["row"]
+    widest = max(range(len(runs)), key=lambda i: runs[i].last - runs[i].first)
+    left, right = widest, len(runs) - widest - 1
+    names = [f"left{i if left > 1 else ''}" for i in range(left)]
+    return [*names, "middle", *(f"right{i if right > 1 else ''}" for i in range(right))]

@@ -1,0 +1,126 @@
+"""int8 fully connected layer: four outputs at a time, their weights interleaved in words, one word an input.
+
+Every word of the table is read once, in address order, and one ahead of its use: while flash fetches a word, the one
+before it is multiplied. Two outputs share a MUL where the board's tuning says so (see ``conv2d_int8.py``). One or two
+outputs that are left over have words of two inputs each; a third makes that two and one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from uc_nn_pio.emit.kernels.base import Kernel, Table
+from uc_nn_pio.emit.kernels.packing import (
+    folded_biases,
+    requantizers,
+    tap_groups,
+    words_of_outputs,
+    words_of_taps,
+)
+from uc_nn_pio.graph.ops import Linear, Op
+
+
+@dataclass(frozen=True)
+class Part:
+    """Outputs ``first`` .. that are computed together, ``lanes`` at a time, ``count`` times; an input's words hold
+    ``inputs`` inputs. A lane that has no output has zero weights and is not stored."""
+
+    first: int
+    outputs: int
+    lanes: int
+    count: int
+    inputs: int
+
+    def members(self, turn: int) -> list[int]:
+        first = self.first + turn * self.lanes
+        return list(range(first, min(first + self.lanes, self.first + self.outputs)))
+
+
+@dataclass(frozen=True)
+class LinearInt8(Kernel):
+    op_type: ClassVar[type[Op]] = Linear
+    template: ClassVar[str] = "linear_int8.c.j2"
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        return frozenset({self._requantizers.helper})
+
+    @property
+    def packed(self) -> bool:
+        return self.tuning.packed
+
+    @cached_property
+    def _requantizers(self) -> Any:
+        return requantizers(self.graph, self.node)
+
+    @property
+    def per_output(self) -> bool:
+        return len(self._requantizers.multiplier) > 1
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        size = self.output.elements
+        four = size // 4 * 4
+        parts = [Part(0, four, 4, four // 4, 1)] if four else []
+        if size > four:
+            parts.append(Part(four, size - four, 2, -(-(size - four) // 2), 2))
+        return parts
+
+    def tables(self) -> tuple[Table, ...]:
+        words: list[int] = []
+        for part in self.parts:
+            for turn in range(part.count):
+                words += self._words(part, part.members(turn))
+        words.append(0)  # the word that is read ahead of the end
+        comment = (
+            "for four outputs at a time: biases, then a word of four weights an input; for the last one to three: for "
+            "two outputs, a word of two inputs"
+        )
+        return (Table(f"{self.name}_weights", "uint32_t", np.array(words, np.uint32), comment),)
+
+    def _words(self, part: Part, members: list[int]) -> list[int]:
+        weight = np.zeros((part.lanes, self.input.elements), np.int64)
+        weight[: len(members)] = self.graph.constant(self.node, "weight")[members]
+        biases = folded_biases(self.graph, self.node, self.input.quant.zero_point)
+        taken = [int(biases[o]) for o in members] + [0] * (part.lanes - len(members))
+        words: list[int] = []
+        for a, b in zip(taken[::2], taken[1::2], strict=True):
+            words += [(a + (b << 16 if self.packed else 0)) & 0xFFFFFFFF, b & 0xFFFFFFFF]
+        if self.per_output:
+            for i in range(0, part.lanes, 2):
+                first = members[i] if i < len(members) else members[0]
+                words += self._requantizers.of(first, members[i + 1] if i + 1 < len(members) else None)
+        if part.lanes == 4:
+            return words + words_of_outputs(weight[[0, 2, 1, 3]], self.packed)
+        return words + words_of_taps(weight[0], weight[1], self.packed)
+
+    def groups(self, part: Part, inputs: int, start: int, end: int) -> list[list[int]]:
+        """Inputs of a pass of ``inputs``, used for ``start`` .. ``end``, in groups that may be added in one word."""
+        if not self.packed:
+            return [[i] for i in range(inputs)]
+        outputs = self.graph.constant(self.node, "weight")[part.first : part.first + part.outputs, start:end]
+        return tap_groups(outputs.reshape(-1, inputs), range(inputs))
+
+    def variables(self) -> Mapping[str, Any]:
+        r = self._requantizers
+        return {
+            "requantizer": r,
+            "clamp": [int(v) for v in self.graph.constant(self.node, "clamp")],
+            "zero_out": self.output.quant.zero_point,
+            "passes": {part: self._passes(part) for part in self.parts},
+        }
+
+    def _passes(self, part: Part) -> list[tuple[int, int, list[list[int]]]]:
+        """(inputs of a pass, how many passes, groups): the loop's, then what is left over."""
+        size, step = self.input.elements, min(self.tuning.linear_inputs, self.input.elements)
+        step += step % part.inputs if step < size else 0
+        count, rest = divmod(size, step)
+        found = [(step, count, self.groups(part, step, 0, count * step))]
+        if rest:
+            found.append((rest, 1, self.groups(part, rest, count * step, size)))
+        return found

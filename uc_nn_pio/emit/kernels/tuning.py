@@ -1,0 +1,44 @@
+"""How kernels are shaped for a processor: board data, found by search on the virtual board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from uc_nn_pio.boards import Board
+from uc_nn_pio.errors import BoardError
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Choices that change speed and scratch, never a result.
+
+    Attributes:
+        packed: two int8 products share a MUL; pays where a MUL takes several cycles.
+        compact: staged weights stay two taps a word, and are taken apart where they are used; half the scratch.
+        conv_channels: input channels of a pass of a convolution's innermost loop.
+        mul_cycles: for which a MUL occupies its unit; the order of packed products goes by it.
+        linear_inputs: inputs of a pass of a fully connected layer's loop.
+    """
+
+    packed: bool = False
+    compact: bool = False
+    conv_channels: int = 1
+    linear_inputs: int = 4
+    mul_cycles: int = 5
+
+
+def tuning_of(board: Board | None) -> Tuning:
+    """The board's ``kernels`` section; where there is none, plain products.
+
+    Raises:
+        BoardError: a key that is not known.
+    """
+    given = {
+        key: value for key, value in (board.details.get("kernels", {}) if board else {}).items() if key != "source"
+    }
+    known = {field.name for field in fields(Tuning)}
+    if unknown := sorted(set(given) - known):
+        raise BoardError(
+            f"uc_nn.kernels has no key {unknown[0]!r}", where=board.id, next_step=f"known: {', '.join(sorted(known))}"
+        )
+    return replace(Tuning(), **given)
