@@ -12,7 +12,7 @@ from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32,
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
 from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
-from uc_nn_pio.emit.kernels.tuning import Tuning
+from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph
 from uc_nn_pio.graph.ops import Op
@@ -35,7 +35,7 @@ KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
 }
 
 
-def select(graph: Graph, prefix: str, tuning: Tuning = Tuning()) -> list[Kernel]:
+def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
     """Choose a kernel for every node of a lowered graph, in order. ``prefix`` starts the C names.
 
     Raises:

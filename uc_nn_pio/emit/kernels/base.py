@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from uc_nn_pio.emit.kernels.tuning import Tuning
+from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.graph.ir import Graph, Node, Tensor
 from uc_nn_pio.graph.ops import Activation, Op
 
@@ -60,7 +60,7 @@ class Kernel:
     node: Node
     prefix: str
     name: str
-    tuning: Tuning = Tuning()
+    tuning: Tuning = PLAIN
 
     op_type: ClassVar[type[Op]]
     template: ClassVar[str]

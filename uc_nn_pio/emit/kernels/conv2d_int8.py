@@ -7,8 +7,8 @@ that a weight is loaded from RAM once for all of them; the maximum is taken of t
 Two ways to multiply, by what the board's MUL costs (:class:`~uc_nn_pio.emit.kernels.tuning.Tuning`):
 
 - *packed*: both channels share a MUL. A word holds ``w0 + 65536 * w1``; the products of a few taps, added up, hold two
-  exact sums as long as each stays within 16 bits. ``s`` adds up these words, ``c`` the upper halves, rounded; at the end
-  channel 1 is ``c`` and channel 0 is ``s - 65536 * c`` (``docs/numerics.md``). How many taps may be added is proved
+  exact sums as long as each stays within 16 bits. ``s`` adds up these words, ``c`` their rounded upper halves; at the
+  end channel 1 is ``c`` and channel 0 is ``s - 65536 * c`` (``docs/numerics.md``). How many taps may be added is proved
   from the weights, for every place where the same C is used.
 - *plain*: a product a MUL.
 

@@ -7,6 +7,7 @@ taps lie inside the map. Each run has C of its own with literal taps, so that no
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from uc_nn_pio.graph.ops import Conv2d, MaxPool2d
@@ -103,7 +104,7 @@ def split_window(width: int, most: int = MAX_POSITIONS) -> list[Span]:
     """A window's columns in even parts of at most ``most``."""
     parts = -(-width // most)
     edges = [round(i * width / parts) for i in range(parts + 1)]
-    return [Span(lo, hi) for lo, hi in zip(edges, edges[1:], strict=False)]
+    return [Span(lo, hi) for lo, hi in itertools.pairwise(edges)]
 
 
 def column_runs(columns: Axis, width: int, step: int, count: int) -> list[ColumnRun]:

@@ -1,4 +1,4 @@
-"""Integer constants as words of flash, in the order in which kernels read them. The arithmetic is ``docs/numerics.md``'s.
+"""Integer constants as words of flash, in the order in which kernels read them (arithmetic: ``docs/numerics.md``).
 
 A *word of taps* holds two taps of two channels: bytes (w0[a], w0[b], w1[a], w1[b]) from the lowest on. Packed kernels
 want each byte plus 128: ``(v & 0x00FF00FF) - 0x00800080`` is then ``w0[a] + 65536 * w1[a]``, and the same of ``v >> 8``

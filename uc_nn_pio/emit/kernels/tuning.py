@@ -27,6 +27,10 @@ class Tuning:
     mul_cycles: int = 5
 
 
+PLAIN = Tuning()
+"""For a processor of which nothing is known."""
+
+
 def tuning_of(board: Board | None) -> Tuning:
     """The board's ``kernels`` section; where there is none, plain products.
 
@@ -41,4 +45,4 @@ def tuning_of(board: Board | None) -> Tuning:
         raise BoardError(
             f"uc_nn.kernels has no key {unknown[0]!r}", where=board.id, next_step=f"known: {', '.join(sorted(known))}"
         )
-    return replace(Tuning(), **given)
+    return replace(PLAIN, **given)
