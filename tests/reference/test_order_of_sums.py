@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from torch import nn
 
 from tests.graph.torch_graph import graph_of, images, randomize
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.lower import lower
-from uc_nn_pio.reference import run
+from uc_nn_pio.reference import convolution, run, run_batch
 
 F = np.float32
 
@@ -37,6 +38,27 @@ def test_convolution_sums_bias_then_ky_kx_c() -> None:
     x = images(1, (3, 7, 5))[0]
     expected = convolve(x, *(p.detach().numpy() for p in module[0].parameters()), stride=2, pad=1)
     assert np.array_equal(run(graph_of(module, x.shape), x)["0_Conv2d"], expected)
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 16])
+def test_blocks_of_channels_change_no_bit(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "BLOCK", block)
+    module = randomize(nn.Sequential(nn.Conv2d(4, 10, (3, 2), stride=(1, 2), padding=(4, 1), groups=2)))
+    x = images(3, (4, 7, 5))
+    weight, bias = (p.detach().numpy() for p in module[0].parameters())
+    expected = [
+        np.concatenate(
+            [_convolve(sample[2 * g : 2 * g + 2], weight[5 * g : 5 * g + 5], bias[5 * g : 5 * g + 5]) for g in range(2)]
+        )
+        for sample in x
+    ]
+    assert np.array_equal(run_batch(graph_of(module, (4, 7, 5)), x)["0_Conv2d"], expected)
+
+
+def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """As the layer above, over a map with its padding written out."""
+    padded = np.pad(x, ((0, 0), (4, 4), (1, 1)))
+    return convolve(padded, weight, bias, stride=1, pad=0)[:, :, ::2]
 
 
 def dot(weight: np.ndarray, bias: np.ndarray, x: np.ndarray) -> np.ndarray:

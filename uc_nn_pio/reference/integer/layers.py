@@ -21,22 +21,24 @@ def convolution(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def _sums(op: Conv2d, x: np.ndarray, graph: Graph, node: Node) -> np.ndarray:
-    """int32 accumulators, (batch, *conv_shape)."""
+    """int32 accumulators, (batch, *conv_shape). Summed in double, which is exact: they stay under 2^31, and products of
+    matrices of doubles are quick."""
     batch, channels, height, width = x.shape
     out, rows, columns = op.conv_shape
     groups, per_group = op.groups, channels // op.groups
-    x = x.reshape(batch, groups, per_group, height, width)
-    weight = graph.constant(node, "weight").astype(np.int32).reshape(groups, out // groups, per_group, *op.kernel)
-    acc = np.zeros((batch, groups, out // groups, rows, columns), np.int32)
+    x = x.reshape(batch, groups, per_group, height, width).astype(np.float64)
+    weight = graph.constant(node, "weight").astype(np.float64).reshape(groups, out // groups, per_group, *op.kernel)
+    acc = np.zeros((batch, groups, out // groups, rows, columns))
     acc += graph.constant(node, "bias").reshape(groups, out // groups, 1, 1)
     for ky in range(op.kernel[0]):
         v = reach(ky, height, rows, op.stride[0], op.padding.top, op.dilation[0])
         for kx in range(op.kernel[1]):
             h = reach(kx, width, columns, op.stride[1], op.padding.left, op.dilation[1])
-            for c in range(per_group):
-                pixels = x[:, :, c, None, v.inputs, h.inputs]
-                acc[..., v.outputs, h.outputs] += weight[:, :, c, ky, kx, None, None] * pixels
-    return acc.reshape(batch, out, rows, columns)
+            pixels = x[..., v.inputs, h.inputs]
+            size = pixels.shape[-2:]
+            sums = weight[..., ky, kx] @ pixels.reshape(batch, groups, per_group, size[0] * size[1])
+            acc[..., v.outputs, h.outputs] += sums.reshape(batch, groups, out // groups, *size)
+    return acc.reshape(batch, out, rows, columns).astype(np.int32)
 
 
 def linear(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
