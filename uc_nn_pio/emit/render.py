@@ -6,6 +6,7 @@ layer names) is escaped where it is written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +47,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(c_float=c_float, c_string=c_string, c_comment=c_comment, shape=shape_text)
     environment.filters["rows"] = _rows
+    environment.filters["format_as"] = lambda value, form: form % value
     environment.globals.update(affine=affine, times=times, inside=inside)
     return environment
 
@@ -124,15 +126,25 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     call = f"{kernel.function}({', '.join(arguments)});"
     if kernel.free_in_place and shared:
         return line(call=f"/* {kernel.name}: {node.op.title}, the same bytes under another shape */", text="")
-    text = environment.get_template(kernel.template).render(
-        k=kernel,
-        prefix=kernel.prefix,
-        x=View("x", kernel.input),
-        y=View("y", kernel.output),
-        comment=comment,
-        **kernel.variables(),
+    text = _tidy(
+        environment.get_template(kernel.template).render(
+            k=kernel,
+            prefix=kernel.prefix,
+            x=View("x", kernel.input),
+            y=View("y", kernel.output),
+            comment=comment,
+            **kernel.variables(),
+        )
     )
     return line(call=call, text=text)
+
+
+def _tidy(text: str) -> str:
+    """No two blank lines in a row, none at the ends of a block, no spaces at a line's end."""
+    text = re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"\n{3,}", "\n\n", text.strip("\n"))
+    text = re.sub(r"\{\n\n", "{\n", text)
+    return re.sub(r"\n\n( *\})", r"\n\1", text) + "\n"
 
 
 def _pointer(design: Design, place: Placement) -> str:

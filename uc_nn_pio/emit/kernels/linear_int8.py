@@ -76,7 +76,7 @@ class LinearInt8(Kernel):
         for part in self.parts:
             for turn in range(part.count):
                 words += self._words(part, part.members(turn))
-        words.append(0)  # the word that is read ahead of the end
+        words += [0, 0]  # read ahead of the end
         comment = (
             "for four outputs at a time: biases, then a word of four weights an input; for the last one to three: for "
             "two outputs, a word of two inputs"

@@ -16,8 +16,10 @@ these files. It never changes a result: statements move only where their values 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from bisect import insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 LOOKAHEAD = 3
 LOOP_OVERHEAD = 4
@@ -41,15 +43,46 @@ class Statement:
     adds: bool = False
     ctype: str = "uint32_t"
 
+    def __str__(self) -> str:
+        return f"{self.target} {'+=' if self.adds else '='} {self.value};"
+
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop's body in order. ``head`` begins the lines; each further line begins with a multiplication."""
+    """A loop's body in order: each line but the first begins with a multiplication.
+
+    Attributes:
+        carried: what the next pass does of this one, in its first lines; to be done once more behind the loop.
+        variables: the names that carried statements read. They begin as 0 in front of the loop.
+        locals: the body's other names, by C type.
+    """
 
     lines: tuple[tuple[Statement, ...], ...]
     carried: tuple[Statement, ...]
-    variables: tuple[tuple[str, str], ...]
-    cycles: int
+    variables: Mapping[str, tuple[str, ...]]
+    locals: Mapping[str, tuple[str, ...]]
+
+    def text(self, columns: int) -> list[str]:
+        """C, a line a multiplication; one that is too long goes on in an indented line."""
+        return [text for line in self.lines for text in _filled(line, columns)]
+
+    @property
+    def carried_names(self) -> Mapping[str, tuple[str, ...]]:
+        """What carried statements write, but for sums, by C type."""
+        return _by_type({s.target: s.ctype for s in self.carried if not s.adds})
+
+    def carried_text(self, columns: int) -> list[str]:
+        return _filled(self.carried, columns)
+
+
+def _filled(statements: Sequence[Statement], columns: int) -> list[str]:
+    """Statements in as few lines as fit; from the second on indented."""
+    texts = [""]
+    for statement in map(str, statements):
+        if texts[-1].strip() and len(texts[-1]) + 1 + len(statement) > columns:
+            texts.append("   ")
+        texts[-1] += (" " if texts[-1] else "") + statement
+    return texts
 
 
 @dataclass
@@ -71,18 +104,14 @@ def pipelined(statements: Sequence[Statement], mul_cycles: int) -> Loop:
     held = frozenset(id(s) for s in left)
     end = state.time + LOOP_OVERHEAD
     before = {name: time - end for name, time in state.ready.items()}
-    order, _, state = _run(statements, left, held, mul_cycles, before)
-    made = {s.target for s in left}
-    read = dict.fromkeys(name for s in left for name in s.reads if name not in made)
-    types = {s.target: s.ctype for s in statements}
-    variables = tuple((name, types[name]) for name in read)
-    return Loop(_lines(order), tuple(left), variables, state.time + LOOP_OVERHEAD)
+    order, _, _ = _run(statements, left, held, mul_cycles, before)
+    return _loop(order, left)
 
 
 def straight(statements: Sequence[Statement], mul_cycles: int) -> Loop:
     """The same for statements that run once: nothing is carried."""
-    order, left, state = _run(statements, [], frozenset(), mul_cycles)
-    return Loop(_lines([*order, *left]), (), (), state.time + len(left))
+    order, left, _ = _run(statements, [], frozenset(), mul_cycles)
+    return _loop([*order, *left], [])
 
 
 def _run(
@@ -163,6 +192,61 @@ def _free(statement: Statement, waiting: set[str], guarded: set[str]) -> bool:
 
 def _start(statement: Statement, state: _State) -> int:
     return max([state.time, *(state.ready.get(name, 0) for name in statement.reads)])
+
+
+def _loop(order: Sequence[Statement], left: Sequence[Statement]) -> Loop:
+    """Short names instead of the statements' own: results that are not needed at the same time share one."""
+    types = {s.target: s.ctype for s in (*order, *left) if not s.adds}
+    made = {s.target for s in left}
+    kept = tuple(dict.fromkeys(name for s in left for name in s.reads if name not in made))
+    names = _short_names(order, frozenset(kept))
+
+    def renamed(statement: Statement) -> Statement:
+        value = re.sub(r"[a-z]\w*", lambda word: names.get(word[0], word[0]), statement.value)
+        return replace(statement, target=names.get(statement.target, statement.target), value=value)
+
+    variables = {names[name]: types[name] for name in kept}
+    inner = {names.get(s.target, s.target): s.ctype for s in order if not s.adds}
+    return Loop(
+        _lines([renamed(s) for s in order]),
+        tuple(renamed(s) for s in left),
+        _by_type(variables),
+        _by_type({name: ctype for name, ctype in inner.items() if name not in variables}),
+    )
+
+
+def _short_names(order: Sequence[Statement], kept: frozenset[str]) -> dict[str, str]:
+    """A letter and the smallest free number for every result of a multiplication or addition. ``kept`` names are alive
+    all the time."""
+    last = {name: at for at, s in enumerate(order) for name in s.reads}
+    free: dict[str, list[int]] = {}
+    names: dict[str, str] = {}
+
+    def take(target: str) -> None:
+        letter = target[0]
+        numbers = free.setdefault(letter, list(range(len(order) + 1)))
+        names[target] = f"{letter}{numbers.pop(0)}"
+
+    for name in sorted(kept):
+        take(name)
+    for at, statement in enumerate(order):
+        for name in statement.reads:
+            if name in names and name not in kept and last[name] == at:
+                insort(free[name[0]], int(names[name][1:]))
+        if statement.kind != "feed" and not statement.adds and statement.target not in kept:
+            take(statement.target)
+    return names
+
+
+def _by_type(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {
+        ctype: tuple(n for n in sorted(names, key=_number) if names[n] == ctype)
+        for ctype in sorted(set(names.values()))
+    }
+
+
+def _number(name: str) -> tuple[str, list[int]]:
+    return name[0], [int(part) for part in re.findall(r"\d+", name)]
 
 
 def _lines(order: Sequence[Statement]) -> tuple[tuple[Statement, ...], ...]:
