@@ -23,7 +23,7 @@ from uc_nn_pio.place import place_constants
 from uc_nn_pio.quantize import LayerNoise
 from uc_nn_pio.quantize.from_spec import quantize_spec
 from uc_nn_pio.report import report
-from uc_nn_pio.schedule import Problem, Step, make_plan
+from uc_nn_pio.schedule import Problem, Step, align, make_plan
 from uc_nn_pio.spec import ModelSpec, load_spec
 
 DEFAULT_FIRMWARE_RESERVE = 4096
@@ -91,11 +91,28 @@ def design_of_graph(
     Raises:
         UnsupportedError, PlanError: see the stages.
     """
-    kernels = tuple(select(graph, spec.name, tuning_of(board)))
+    budget = _budget(spec, board)
+    kernels = _fitting(graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, budget)
     problem = make_problem(graph, kernels)
-    plan = make_plan(problem, spec.memory.schedule, _budget(spec, board))
+    plan = make_plan(problem, spec.memory.schedule, budget)
     tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
     return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board), noise)
+
+
+def _fitting(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int | None) -> tuple[Kernel, ...]:
+    """The kernels, those whose scratch makes the context too large replaced by ones with less, one after the other
+    until it fits or there is nothing left to replace."""
+    while budget is not None:
+        plan = make_plan(make_problem(graph, kernels), schedule)
+        if plan.total_bytes <= budget:
+            break
+        last = {f"{k.node.name}.scratch": (at, k.smaller()) for at, k in enumerate(kernels) if k.smaller()}
+        reaching = [last[p.name] for p in plan.placements if p.name in last and align(p.end) == plan.total_bytes]
+        if not reaching:
+            break
+        at, smaller = reaching[0]
+        kernels = (*kernels[:at], smaller, *kernels[at + 1 :])
+    return kernels
 
 
 def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.schedule.pingpong import PingPong, paper_formula
-from uc_nn_pio.schedule.plan import Placement, Plan, Problem, Scheduler, Step, check
+from uc_nn_pio.schedule.plan import Placement, Plan, Problem, Scheduler, Step, align, check
 
 SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (PingPong(),)}
 
@@ -44,4 +44,15 @@ def _over_budget(plan: Plan, problem: Problem, budget: int) -> PlanError:
     )
 
 
-__all__ = ["SCHEDULERS", "Placement", "Plan", "Problem", "Scheduler", "Step", "check", "make_plan", "paper_formula"]
+__all__ = [
+    "SCHEDULERS",
+    "Placement",
+    "Plan",
+    "Problem",
+    "Scheduler",
+    "Step",
+    "align",
+    "check",
+    "make_plan",
+    "paper_formula",
+]

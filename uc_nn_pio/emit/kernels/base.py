@@ -86,6 +86,10 @@ class Kernel:
         """Bytes of RAM needed while the kernel runs, besides its input and output."""
         return 0
 
+    def smaller(self) -> Kernel | None:
+        """The same result with less scratch, slower; None where there is no such kernel."""
+        return None
+
     @property
     def in_place(self) -> bool:
         """Whether the output may lie on the input's bytes."""

@@ -20,7 +20,7 @@ for any part of a kernel follows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -94,13 +94,23 @@ class Conv2dInt8(Kernel):
     @cached_property
     def bodies(self) -> list[Body]:
         """The loop's body, and the one for channels that the unrolling leaves over."""
-        kx, step = self.op.kernel[1], min(self.tuning.conv_channels, self.group_channels)
+        kx, step = self.op.kernel[1], self._channels_of_a_pass()
         count, rest = divmod(self.group_channels, step)
         words = self._words(kx * step)
         found = [Body(step, count, 0, words, 0)]
         if rest:
             found.append(Body(rest, 1, count * words, self._words(kx * rest), count * step))
         return found
+
+    def _channels_of_a_pass(self) -> int:
+        """So many that their taps are as many as the tuning says, or somewhat fewer where that leaves no rest; an even
+        number of taps where two share a staged word."""
+        kx, channels = self.op.kernel[1], self.group_channels
+        most = min(max(1, self.tuning.conv_taps // kx), channels)
+        enough = min(4, kx * most)
+        whole = [n for n in range(1, most + 1) if channels % n == 0 and kx * n >= enough]
+        even = [n for n in whole if kx * n % 2 == 0] if self.compact else []
+        return max(even or whole or [most])
 
     def _words(self, taps: int) -> int:
         return -(-taps // 2) if self.compact else taps
@@ -147,6 +157,12 @@ class Conv2dInt8(Kernel):
     @property
     def scratch_bytes(self) -> int:
         return 4 * (self.header_words + self.edge_words + self.weight_words)
+
+    def smaller(self) -> Conv2dInt8 | None:
+        if self.compact:
+            return None
+        kernel = replace(self, tuning=replace(self.tuning, compact=True))
+        return kernel if kernel.scratch_bytes < self.scratch_bytes else None
 
     @cached_property
     def _weight(self) -> np.ndarray:

@@ -15,14 +15,15 @@ class Tuning:
     Attributes:
         packed: two int8 products share a MUL; pays where a MUL takes several cycles.
         compact: staged weights stay two taps a word, and are taken apart where they are used; half the scratch.
-        conv_channels: input channels of a pass of a convolution's innermost loop.
+        conv_taps: most taps of a pass of a convolution's innermost loop, all of a kernel row's columns for one input
+            channel or more.
         mul_cycles: for which a MUL occupies its unit; the order of packed products goes by it.
         linear_inputs: inputs of a pass of a fully connected layer's loop.
     """
 
     packed: bool = False
     compact: bool = False
-    conv_channels: int = 1
+    conv_taps: int = 8
     linear_inputs: int = 4
     mul_cycles: int = 5
 
