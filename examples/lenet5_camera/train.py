@@ -124,12 +124,18 @@ def _progress(out: TextIO, title: str, done: int, total: int) -> None:
     out.flush()
 
 
+CALIBRATION = 200
+"""Training digits whose activations set the ranges of int8."""
+
+
 def write_data(data: mnist.Mnist, models: Path, tests: Path | None) -> None:
-    """Write the small sets that are committed: ten digits and 1,000 resized ones; 1,000 raw ones to ``tests``."""
+    """Write the small sets that are committed: ten digits, 1,000 resized ones, and 200 of those to train on, for the
+    ranges of int8; 1,000 raw ones to ``tests``."""
     images, labels = data.test.images[:1000], data.test.labels[:1000]
     first = mnist.first_of_each_class(data.test)
     mnist.save_npz(models / "data" / "digits.npz", images=first.images, labels=first.labels)
     mnist.save_npz(models / "data" / "test.npz", images=mnist.network_view(images), labels=labels)
+    mnist.save_npz(models / "data" / "calibration.npz", images=mnist.network_view(data.train.images[:CALIBRATION]))
     if tests is not None:
         mnist.save_npz(tests / "mnist_test_1000.npz", images=images, labels=labels)
 

@@ -21,7 +21,7 @@ from uc_nn_pio.emit.kernels import Kernel, Table, View
 from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import c_comment, c_string
 from uc_nn_pio.graph.cost import macs
-from uc_nn_pio.graph.ir import DType
+from uc_nn_pio.graph.ir import DType, Tensor
 from uc_nn_pio.preprocess import Line, int8_table, line_through, quotient, table
 from uc_nn_pio.schedule import Placement
 from uc_nn_pio.spec import Preprocess
@@ -90,6 +90,7 @@ def render(design: Design) -> dict[str, str]:
         "output_at": _pointer(design, design.plan.placement(design.graph.outputs[0])),
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
+        "hundredths": _hundredths(design.graph.tensor(design.graph.outputs[0])),
     }
     return {
         f"{name}.h": environment.get_template("model.h.j2").render(variables),
@@ -137,6 +138,15 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         )
     )
     return line(call=call, text=text)
+
+
+def _hundredths(output: Tensor) -> dict[str, int] | None:
+    """``factor / 2^shift`` for the scale times 100, with as many bits as 255 steps leave in int32."""
+    if output.quant is None:
+        return None
+    scale = min(100 * float(output.quant.scale), 2.0**22)
+    shift = max(s for s in range(23) if s == 0 or 256 * scale * 2**s < 2**30)
+    return {"factor": round(scale * 2**shift), "shift": shift, "half": (1 << shift) // 2}
 
 
 def _tidy(text: str) -> str:

@@ -146,7 +146,6 @@ static int read_frame(void)
 
 static void print_prediction(uint32_t ticks)
 {
-    const float *scores = lenet5_output(&network);
     int32_t index;
 
     fe310_print("PREDICTION: ");
@@ -158,7 +157,7 @@ static void print_prediction(uint32_t ticks)
         fe310_print(" ");
         print_class(index);
         fe310_print(":");
-        fe310_print_float2(scores[index]);
+        fe310_print_fixed(lenet5_hundredths(&network, index), 2u);
     }
     fe310_print("\n");
 }

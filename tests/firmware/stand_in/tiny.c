@@ -42,6 +42,13 @@ const float *tiny_output(const tiny_context *ctx)
     return ctx->memory + OUTPUT;
 }
 
+int32_t tiny_hundredths(const tiny_context *ctx, int32_t index)
+{
+    const float value = ctx->memory[OUTPUT + index] * 100.0f;
+
+    return (int32_t)(value < 0.0f ? value - 0.5f : value + 0.5f);
+}
+
 int32_t tiny_argmax(const tiny_context *ctx)
 {
     int32_t best = 0;

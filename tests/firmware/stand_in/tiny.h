@@ -20,6 +20,7 @@ typedef struct {
 void tiny_set_row(tiny_context *ctx, int32_t y, const uint8_t *pixels);
 void tiny_run(tiny_context *ctx);
 const float *tiny_output(const tiny_context *ctx);
+int32_t tiny_hundredths(const tiny_context *ctx, int32_t index);
 int32_t tiny_argmax(const tiny_context *ctx);
 const char *tiny_label(int32_t index);
 
