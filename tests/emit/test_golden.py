@@ -1,4 +1,5 @@
-"""The C of LeNet-5, held word for word. Tables are shortened to their length and sha256.
+"""The C of LeNet-5 in float32 and, for the HiFive1, in int8, held word for word. Tables are shortened to their length
+and sha256.
 
 ``python3 dev.py test tests/emit/test_golden.py --update-golden`` writes the files anew; read the difference before
 committing it.
@@ -8,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import convert
+from uc_nn_pio.spec import load_spec
 
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = Path(__file__).parents[2] / "examples" / "lenet5_camera" / "models" / "lenet5.yaml"
@@ -23,14 +27,24 @@ def shorten(source: str) -> str:
         values = re.findall(r"[^\s,]+", match[2])
         return f"{match[1]}    /* {len(values)} values, sha256 {hashlib.sha256(match[2].encode()).hexdigest()} */\n}};"
 
-    return re.sub(r"(static const float \w+\[\d+\] = \{\n)(.*?)\};", table, source, flags=re.S)
+    return re.sub(r"(static const (?:float|uint32_t) \w+\[\d+\] = \{\n)(.*?)\};", table, source, flags=re.S)
 
 
-@pytest.mark.parametrize("name", ["lenet5.h", "lenet5.c"])
-def test_the_c_of_lenet5_is_the_golden_one(name: str, request: pytest.FixtureRequest) -> None:
-    text = shorten(convert(SPEC).files[name])
+@pytest.fixture(scope="module")
+def texts() -> dict[str, str]:
+    """By the golden file's name."""
+    spec = load_spec(SPEC)
+    float32 = convert(replace(spec, precision="float32", calibration=None)).files
+    int8 = convert(spec, load_board("hifive1")).files
+    files = {"float32/lenet5.h": float32["lenet5.h"], "float32/lenet5.c": float32["lenet5.c"]}
+    return files | {"int8/lenet5.h": int8["lenet5.h"], "int8/lenet5.c": int8["lenet5.c"]}
+
+
+@pytest.mark.parametrize("name", ["float32/lenet5.h", "float32/lenet5.c", "int8/lenet5.h", "int8/lenet5.c"])
+def test_the_c_of_lenet5_is_the_golden_one(name: str, texts: dict[str, str], request: pytest.FixtureRequest) -> None:
+    text = shorten(texts[name])
     path = GOLDEN / name
     if request.config.getoption("--update-golden"):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")

@@ -28,7 +28,7 @@
 /* -- provenance --
  * converter: uc_nn_pio 0.1.0
  * graph:     sha256 d44dcee20533b0c9b8bcd95df9f6ef889f5ed92c0b809b08034f64057e76bb46
- * spec:      sha256 20882a69c42214ecc9b28dd07c31bb98e935eb07a67c9aeda17fb9979695cda3
+ * spec:      sha256 31da9974ae9aa367286ad58e188c4a664fe9fbed9a01b515c78a2556660088e6
  * -- end of provenance -- */
 #ifndef LENET5_H
 #define LENET5_H
@@ -67,6 +67,9 @@ void lenet5_run(lenet5_context *ctx);
 
 /* The result of the last run, 10 elements; valid until the input is filled again. */
 const float *lenet5_output(const lenet5_context *ctx);
+
+/* Output `index` in hundredths, halves away from zero; for text without floats. Beyond int32_t it is the limit. */
+int32_t lenet5_hundredths(const lenet5_context *ctx, int32_t index);
 
 /* Index of the largest output; a tie goes to the lowest index. */
 int32_t lenet5_argmax(const lenet5_context *ctx);

@@ -203,6 +203,16 @@ const float *lenet5_output(const lenet5_context *ctx)
     return ctx->memory + 1024;
 }
 
+int32_t lenet5_hundredths(const lenet5_context *ctx, int32_t index)
+{
+    const float v = lenet5_output(ctx)[index] * 100.0f;
+
+    if (v >= 2147483648.0f || v <= -2147483648.0f) {
+        return v > 0.0f ? INT32_MAX : INT32_MIN;
+    }
+    return (int32_t)(v < 0.0f ? v - 0.5f : v + 0.5f);
+}
+
 int32_t lenet5_argmax(const lenet5_context *ctx)
 {
     const float *scores = lenet5_output(ctx);
