@@ -1,7 +1,11 @@
-"""The example's network on 1,000 real digits: the generated C against torch, and through the whole camera path."""
+"""The example's network on 1,000 real digits: the generated C against torch, and through the whole camera path.
+
+The example is int8; the same spec in float32 is held against torch and the float reference.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +27,13 @@ RAW_DIGITS = ROOT / "tests" / "data" / "mnist_test_1000.npz"
 
 
 @pytest.fixture(scope="module")
-def conversion():
-    return convert(SPEC)
+def float32():
+    return replace(load_spec(SPEC), precision="float32")
+
+
+@pytest.fixture(scope="module")
+def conversion(float32):
+    return convert(float32)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +41,17 @@ def host(conversion, tmp_path_factory: pytest.TempPathFactory) -> HostModel:
     return HostModel(conversion.files, "lenet5", ((1, 32, 32), (10,)), tmp_path_factory.mktemp("host"))
 
 
-def test_the_c_equals_torch_on_1000_digits() -> None:
-    """Within 1e-4 of the largest logit, and the same class on all."""
+def test_int8_on_1000_digits_is_the_integer_reference_and_within_a_tenth_of_a_point_of_torch() -> None:
     result = validate(SPEC)
+    assert (result.samples, result.outputs, result.integer_differences) == (1000, 10000, 0)
+    assert result.same_class >= 970
+    assert result.accuracy >= result.torch_accuracy - 0.001
+    assert result.passed
+
+
+def test_the_c_equals_torch_on_1000_digits(float32) -> None:
+    """Within 1e-4 of the largest logit, and the same class on all."""
+    result = validate(float32)
     assert result.samples == 1000
     assert result.same_class == 1000
     assert result.worst_difference <= 1e-4
@@ -55,6 +72,15 @@ def test_the_c_equals_the_numpy_reference_to_the_bit(conversion, host: HostModel
 def test_the_cs_preprocessing_equals_pythons_to_the_bit(host: HostModel) -> None:
     """All 256 bytes in every column, through set_row and through the NumPy definition."""
     spec = load_spec(SPEC)
+    raw = (np.arange(8 * 1024) % 256).astype(np.uint8).reshape(8, 1, 32, 32)
+    expected = host.run(preprocess(raw, spec.input.preprocess, "camera"))
+    assert np.array_equal(host.run_pixels(raw), expected)
+
+
+def test_int8_preprocessing_equals_pythons_to_the_bit(tmp_path: Path) -> None:
+    """All 256 bytes in every column, through set_row, and quantized from what the NumPy definition gives."""
+    spec, converted = load_spec(SPEC), convert(SPEC)
+    host = HostModel(converted.files, "lenet5", ((1, 32, 32), (10,)), tmp_path)
     raw = (np.arange(8 * 1024) % 256).astype(np.uint8).reshape(8, 1, 32, 32)
     expected = host.run(preprocess(raw, spec.input.preprocess, "camera"))
     assert np.array_equal(host.run_pixels(raw), expected)

@@ -34,7 +34,7 @@ def text(rows: list[dict[str, Any]]) -> str:
         speeds = ", ".join(f"{r:.2f}/s at {int(hz) // 10**6} MHz" for hz, r in row["inferences_per_second"].items())
         lines.append(
             f"  {row['right']} of 10 digits right; stack {row['stack_bytes']} B; modelled cycles {row['cycles']:,} "
-            f"(worst picture), {speeds}; {row['compiler']}"
+            f"(worst picture; {row['cycles_first']:,} the first time, code from flash), {speeds}; {row['compiler']}"
         )
         lines.append("")
     return "\n".join([*lines, f"Peers: {fixed['source']}"])

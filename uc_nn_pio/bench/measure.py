@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import jinja2
 import numpy as np
 
 from uc_nn_pio.boards import Board
-from uc_nn_pio.emit import compile_flags
+from uc_nn_pio.convert import Conversion
 from uc_nn_pio.errors import ToolError, VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
@@ -25,7 +24,6 @@ from uc_nn_pio.pio.packages import compiler_prefix
 from uc_nn_pio.resources import resources
 
 FLAGS = ("-Os", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
-MODEL_FLAGS = compile_flags("float32", packed=False)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Measurement:
         return max(self.runs, key=lambda run: run.cycles)
 
 
-def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Board, core_hz: int) -> Measurement:
+def measure(conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int) -> Measurement:
     """Run a converted model on raw pictures (N, C, H, W) uint8.
 
     Raises:
@@ -61,11 +59,11 @@ def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Bo
     """
     from uc_nn_pio.virtual import VirtualBoard
 
-    compiler = compiler_prefix() + "gcc"
+    name, compiler = conversion.name, compiler_prefix() + "gcc"
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
-        write_sources(folder, files, name, pictures, board, core_hz)
-        code, const = build(compiler, folder, name, board)
+        write_sources(folder, conversion, pictures, board, core_hz)
+        code, const = build(compiler, folder, conversion, board)
         machine = VirtualBoard(folder / "bench.elf", board, camera=False)
         result = machine.run(until="end", max_instructions=4_000_000_000)
     if result.reason != "until":
@@ -75,11 +73,13 @@ def measure(files: Mapping[str, str], name: str, pictures: np.ndarray, board: Bo
     return Measurement(_version(compiler), runs, code, const)
 
 
-def write_sources(
-    folder: Path, files: Mapping[str, str], name: str, pictures: np.ndarray, board: Board, core_hz: int
-) -> None:
+def write_sources(folder: Path, conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int) -> None:
     """Put everything but the drivers into ``folder``: the model, the measuring program, the board's files."""
-    texts = {**files, **render_board_files(board, core_hz=core_hz), "main.c": _main(name, pictures)}
+    texts = {
+        **conversion.files,
+        **render_board_files(board, core_hz=core_hz),
+        "main.c": _main(conversion.name, pictures),
+    }
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
 
@@ -91,7 +91,7 @@ def _main(name: str, pictures: np.ndarray) -> str:
     return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows)
 
 
-def build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, int]:
+def build(compiler: str, folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]:
     """Link ``bench.elf`` and ``bench.map`` from the files in ``folder``.
 
     Returns the bytes of code and of constants in the model's own object file.
@@ -101,7 +101,7 @@ def build(compiler: str, folder: Path, name: str, board: Board) -> tuple[int, in
     # GCC 12 and later name the CSR instructions apart; older ones do not know the option
     if int(_version(compiler).split(".")[0]) >= 11:
         flags.append("-misa-spec=2.2")
-    _run(compiler, *flags, *MODEL_FLAGS, "-c", f"{name}.c", "-o", "model.o", folder=folder)
+    _run(compiler, *flags, *conversion.compile_flags, "-c", f"{conversion.name}.c", "-o", "model.o", folder=folder)
     drivers = sorted(str(path) for path in fe310.iterdir() if path.suffix in (".c", ".S"))
     link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=bench.map", "-T", "link.ld", "-lgcc"]
     _run(compiler, *flags, f"-I{fe310}", "-I.", "main.c", "model.o", *drivers, *link, "-o", "bench.elf", folder=folder)

@@ -1,4 +1,5 @@
-"""The same test data through torch and the generated C: accuracy, agreement, worst difference."""
+"""The same test data through torch, the generated C and, for int8, the integer reference: accuracy, agreement, worst
+difference."""
 
 from __future__ import annotations
 
@@ -10,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from uc_nn_pio.errors import Location, NotBuiltError, SpecError
+from uc_nn_pio.errors import Location, NotBuiltError, SpecError, ToolError
+from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.graph.quant import to_int8, to_real
+from uc_nn_pio.reference import integer
 from uc_nn_pio.samples import network_input, read_samples
 from uc_nn_pio.spec import ModelSpec, load_spec
 from uc_nn_pio.validate.host import HostModel
@@ -20,7 +24,11 @@ TARGETS = ("host",)
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found. ``worst_difference`` is relative to the largest logit of its sample (absolute)."""
+    """What a validation found. ``worst_difference`` is relative to the largest logit of its sample (absolute).
+
+    ``outputs`` counts output values, all samples together; ``integer_differences`` those of an int8 model that are not
+    the integer reference's, of which there must be none. None in float32, where the last bits may differ.
+    """
 
     model: str
     target: str
@@ -30,25 +38,31 @@ class Validation:
     same_class: int
     worst_difference: float
     min_accuracy: float | None
+    precision: str = "float32"
+    outputs: int = 0
+    integer_differences: int | None = None
 
     @property
     def passed(self) -> bool:
-        return self.min_accuracy is None or self.accuracy >= self.min_accuracy
+        """Accurate enough, and the integers are the reference's."""
+        return (self.min_accuracy is None or self.accuracy >= self.min_accuracy) and not self.integer_differences
 
     def as_dict(self) -> Mapping[str, Any]:
         return {**asdict(self), "passed": self.passed}
 
     def text(self) -> str:
         limit = "" if self.min_accuracy is None else f" (at least {100 * self.min_accuracy:.2f} % is asked for)"
-        return "\n".join(
-            [
-                f"{self.model} on {self.target}: {'passed' if self.passed else 'FAILED'}",
-                f"  accuracy          {100 * self.accuracy:.2f} % of {self.samples} samples{limit}",
-                f"  torch's accuracy  {100 * self.torch_accuracy:.2f} %",
-                f"  same class        {self.same_class} of {self.samples}",
-                f"  worst difference  {self.worst_difference:.2e} of the largest output",
-            ]
-        )
+        lines = [
+            f"{self.model}, {self.precision}, on {self.target}: {'passed' if self.passed else 'FAILED'}",
+            f"  accuracy           {100 * self.accuracy:.2f} % of {self.samples} samples{limit}",
+            f"  torch's accuracy   {100 * self.torch_accuracy:.2f} %",
+            f"  same class         {self.same_class} of {self.samples}",
+            f"  worst difference   {self.worst_difference:.2e} of the largest output",
+        ]
+        if self.integer_differences is not None:
+            meaning = "" if self.integer_differences == 0 else ": a defect of the converter or the compiler"
+            lines.append(f"  integer reference  {self.integer_differences} of {self.outputs} outputs differ{meaning}")
+        return "\n".join(lines)
 
 
 def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
@@ -71,7 +85,8 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     graph = conversion.design.graph
     shapes = (graph.tensor(graph.inputs[0]).shape, graph.tensor(graph.outputs[0]).shape)
     with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
-        target = HostModel(conversion.files, spec.name, shapes, Path(folder)).run(inputs)
+        host = HostModel(conversion.files, spec.name, shapes, Path(folder))
+        target, differences = _outputs(host, graph, inputs)
     expected = run_module(load_model(spec), inputs)
     target, expected = target.reshape(len(labels), -1), expected.reshape(len(labels), -1)
     scale = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
@@ -84,7 +99,23 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
         same_class=int((target.argmax(axis=1) == expected.argmax(axis=1)).sum()),
         worst_difference=float((np.abs(target - expected).max(axis=1) / scale).max()),
         min_accuracy=spec.validate.min_accuracy,
+        precision=conversion.design.precision,
+        outputs=target.size,
+        integer_differences=differences,
     )
+
+
+def _outputs(host: HostModel, graph: Graph, inputs: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """The C's outputs as float32, and how many of its integers are not the reference's; None in float32."""
+    entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
+    if host.quant is None:
+        return host.run(inputs), None
+    if host.quant != (entry.quant, last.quant):
+        raise ToolError("the header's scales are not those of the network", where=f"{host.name}.h")
+    integers = to_int8(inputs, entry.quant)
+    found = host.run_integers(integers)
+    expected = integer.outputs_batch(graph, integers)[last.name]
+    return to_real(found, last.quant), int((found != expected).sum())
 
 
 def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:

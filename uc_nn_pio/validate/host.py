@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from uc_nn_pio.errors import ToolError
+from uc_nn_pio.errors import ModelError, ToolError
 from uc_nn_pio.graph.layout import from_memory, to_memory
+from uc_nn_pio.graph.quant import QuantParams, to_int8, to_real
 
 STRICT_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-ffp-contract=off")
 
 
 class HostModel:
-    """One generated model as native code.
+    """One generated model as native code. What its integers stand for is read from its header, as firmware would.
 
     Args:
         files: file name -> text, as the converter returns them.
@@ -40,9 +41,15 @@ class HostModel:
     ) -> None:
         self.name = name
         self.input_shape, self.output_shape = shapes
+        header = files[f"{name}.h"]
+        self.precision = _define(header, name, "PRECISION").strip('"')
+        self.quant = (
+            (_quant(header, name, "INPUT"), _quant(header, name, "OUTPUT")) if self.precision == "int8" else None
+        )
+        self._element = np.dtype(self.precision)
         library = _compile(files, name, folder, compiler)
         self._library = ctypes.CDLL(str(library))
-        self._context = (ctypes.c_uint8 * _define(files[f"{name}.h"], f"{name.upper()}_CONTEXT_BYTES"))()
+        self._context = (ctypes.c_uint8 * int(_define(header, name, "CONTEXT_BYTES")))()
         self._functions = {}
         for function, result in (("input", ctypes.c_void_p), ("output", ctypes.c_void_p), ("run", None)):
             self._functions[function] = getattr(self._library, f"{name}_{function}")
@@ -50,13 +57,22 @@ class HostModel:
         getattr(self._library, f"{name}_argmax").restype = ctypes.c_int32
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """Outputs, (N, ...) float32 in torch's order, for inputs (N, ...) float32 in torch's order."""
-        memory = to_memory(np.ascontiguousarray(inputs, np.float32), rank=len(self.input_shape))
-        out = np.stack([self._infer(row) for row in memory])
-        return from_memory(out, self.output_shape)
+        """Outputs, (N, ...) float32 in torch's order, for inputs (N, ...) float32 in torch's order. An int8 model's
+        inputs are quantized on the way in, and its outputs are what the integers stand for."""
+        return self._real(self._run(to_int8(inputs, self.quant[0]) if self.quant else inputs))
+
+    def run_integers(self, inputs: np.ndarray) -> np.ndarray:
+        """An int8 model's own outputs for its own inputs: int8, (N, ...) in torch's order, both.
+
+        Raises:
+            ModelError: the model computes in float32, or the inputs are not int8.
+        """
+        if self.quant is None or inputs.dtype != np.int8:
+            raise ModelError(f"{self.name} takes {self.precision}, not integers of type {inputs.dtype}")
+        return self._run(inputs)
 
     def run_pixels(self, raw: np.ndarray) -> np.ndarray:
-        """Outputs for raw frames (N, C, H, W) uint8, through the generated preprocessing."""
+        """Outputs for raw frames (N, C, H, W) uint8, through the generated preprocessing; float32, as :meth:`run`."""
         channels, height, width = self.input_shape
         set_row = getattr(self._library, f"{self.name}_set_row")
         out = []
@@ -64,20 +80,28 @@ class HostModel:
             for y, row in enumerate(frame):
                 set_row(self._context, ctypes.c_int32(y), np.ascontiguousarray(row).ctypes.data_as(ctypes.c_void_p))
             out.append(self._finish())
-        return from_memory(np.stack(out), self.output_shape)
+        return self._real(from_memory(np.stack(out), self.output_shape))
 
     def argmax(self) -> int:
         """The class of the last run, as the C says it."""
         return int(getattr(self._library, f"{self.name}_argmax")(self._context))
 
-    def _infer(self, flat: np.ndarray) -> np.ndarray:
-        ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
-        return self._finish()
+    def _real(self, outputs: np.ndarray) -> np.ndarray:
+        return to_real(outputs, self.quant[1]) if self.quant else outputs
+
+    def _run(self, inputs: np.ndarray) -> np.ndarray:
+        memory = to_memory(np.ascontiguousarray(inputs, self._element), rank=len(self.input_shape))
+        out = []
+        for flat in np.ascontiguousarray(memory):
+            ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
+            out.append(self._finish())
+        return from_memory(np.stack(out), self.output_shape)
 
     def _finish(self) -> np.ndarray:
         self._functions["run"](self._context)
         size = int(np.prod(self.output_shape))
-        pointer = ctypes.cast(self._functions["output"](self._context), ctypes.POINTER(ctypes.c_float))
+        element = ctypes.c_int8 if self.quant else ctypes.c_float
+        pointer = ctypes.cast(self._functions["output"](self._context), ctypes.POINTER(element))
         return np.ctypeslib.as_array(pointer, (size,)).copy()
 
 
@@ -99,8 +123,16 @@ def _compile(files: Mapping[str, str], name: str, folder: Path, compiler: str) -
     return library
 
 
-def _define(header: str, macro: str) -> int:
+def _define(header: str, name: str, macro: str) -> str:
+    """What the model's header gives for a macro, without the parentheses around a negative number."""
     for line in header.splitlines():
-        if line.startswith(f"#define {macro} "):
-            return int(line.split()[2])
-    raise ToolError(f"the header does not define {macro}", why="it is not one of this converter's headers")
+        if line.startswith(f"#define {name.upper()}_{macro} "):
+            return line.split(maxsplit=2)[2].strip("()")
+    raise ToolError(
+        f"the header does not define {name.upper()}_{macro}", why="it is not one of this converter's headers"
+    )
+
+
+def _quant(header: str, name: str, which: str) -> QuantParams:
+    scale = np.float32(_define(header, name, f"{which}_SCALE").removesuffix("f"))
+    return QuantParams(scale, int(_define(header, name, f"{which}_ZERO_POINT")))
