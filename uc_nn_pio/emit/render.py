@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import jinja2
 import numpy as np
@@ -34,6 +34,7 @@ MAX_LINES = 4
 """Channels of an image that ``set_row`` may treat each with a formula of its own; more share a table."""
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
