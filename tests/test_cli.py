@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,25 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
 def test_a_reader_that_leaves_early_is_no_error_to_see(folder: Path) -> None:
     command = f"{sys.executable} -m uc_nn_pio report {write(folder)} --json | true"
     assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_calibrate_prints_ranges_and_noise_and_writes_a_file_that_the_spec_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = Path(__file__).parents[1] / "examples" / "lenet5_camera" / "models"
+    shutil.copytree(models, tmp_path / "models")
+    spec = tmp_path / "models" / "lenet5.yaml"
+    assert main(["calibrate", str(spec)]) == 0
+    text = capsys.readouterr().out
+    assert "fc3" in text and " dB" in text and "200 samples of calibration.npz" in text
+    assert main(["convert", str(spec), "-o", str(tmp_path / "samples")]) == 0
+    assert main(["calibrate", str(spec), "-o", str(tmp_path / "models" / "data" / "ranges.json")]) == 0
+    asked = "calibration: {file: data/calibration.npz, stage: network}"
+    assert asked in spec.read_text()
+    spec.write_text(spec.read_text().replace(asked, "calibration: {ranges: data/ranges.json}"))
+    assert main(["convert", str(spec), "-o", str(tmp_path / "ranges")]) == 0
+    one, other = ((tmp_path / folder / "lenet5.c").read_text() for folder in ("samples", "ranges"))
+    assert one == other
+    capsys.readouterr()
+    assert main(["calibrate", str(spec)]) == 2
+    assert "the spec names no calibration samples" in capsys.readouterr().err

@@ -83,11 +83,28 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--ablation", action="store_true", help="what each of the paper's steps saves")
     report.add_argument("--json", action="store_true", help="as JSON")
 
+    calibrate = _verb(
+        verbs,
+        "calibrate",
+        _calibrate,
+        "find the ranges of int8 on the spec's calibration samples",
+        "uc-nn calibrate models/lenet5.yaml -o models/data/ranges.json",
+    )
+    calibrate.add_argument("spec", type=Path, help="the model spec (YAML)")
+    calibrate.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        help="JSON file for the ranges; a spec that goes without the samples names it, calibration: {ranges: FILE}. "
+        "By default they are printed, with what int8 costs each layer",
+    )
+
     validate = _verb(
         verbs,
         "validate",
         _validate,
-        "run test data through torch and the generated C",
+        "run test data through torch and the generated C, for int8 through its integer reference too",
         "uc-nn validate models/lenet5.yaml",
     )
     validate.add_argument("spec", type=Path, help="the model spec (YAML)")
@@ -158,6 +175,25 @@ def _report(args: argparse.Namespace) -> None:
         print(json.dumps(ablation(conversion.design) if args.ablation else conversion.report, indent=2))
     else:
         print((ablation_text if args.ablation else report_text)(conversion.design))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from uc_nn_pio.capture import capture
+    from uc_nn_pio.files import write_files
+    from uc_nn_pio.lower import lower
+    from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_calibrated
+    from uc_nn_pio.report import noise_text, ranges_text
+    from uc_nn_pio.spec import load_spec
+
+    spec = load_spec(args.spec)
+    lowered = lower(capture(spec).graph)
+    found = calibrate_spec(spec, lowered)
+    if args.output is not None:
+        (path,) = write_files(args.output.parent, {args.output.name: found.file_text(spec.name)})
+        print(terminal(str(path)))
+    else:
+        print(terminal(f"{spec.name}: {found.about}"))
+        print(f"{ranges_text(found.ranges)}\n\n{noise_text(quantize_calibrated(spec, lowered, found).noise)}")
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -62,7 +62,10 @@ def convert(spec: Path | ModelSpec, board: Board | None = None) -> Conversion:
         spec = load_spec(spec)
     captured = capture(spec)
     design = make_design(spec, captured.graph, board)
-    paths = dict.fromkeys(path.resolve() for path in (spec.path, *captured.dependencies))
+    read = [spec.path, *captured.dependencies]
+    if design.precision == "int8" and spec.calibration and spec.calibration.path:
+        read.append(spec.calibration.path)
+    paths = dict.fromkeys(path.resolve() for path in read)
     return Conversion(spec.name, render(design), tuple(paths), report(design), design)
 
 

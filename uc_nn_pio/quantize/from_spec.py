@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from uc_nn_pio.errors import SpecError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.quantize.calibrate import Method, calibrate
@@ -58,26 +56,39 @@ def quantize_spec(spec: ModelSpec, lowered: Graph) -> Quantized:
         SpecError: no calibration, or its file does not fit the network.
         ModelError, UnsupportedError: the network cannot be int8.
     """
-    found = calibrate_spec(spec, lowered)
-    per_channel = spec.calibration is not None and spec.calibration.linear == "per_channel"
-    graph = quantize(lowered, found.ranges, linear_per_channel=per_channel)
-    return Quantized(graph, noise_of(lowered, graph, found), found.about)
-
-
-def calibrate_spec(spec: ModelSpec, lowered: Graph) -> Calibration:
-    """Ranges of a lowered float graph's tensors, by the spec's ``calibration``, whatever its precision.
-
-    Raises:
-        SpecError: no calibration, or its file does not fit the network.
-        ModelError: the network gives values that are no numbers.
-    """
     how = spec.calibration
     if how is None:
         raise no_calibration(spec.location("precision"))
-    if how.ranges is not None:
-        file = read_ranges(how.ranges, lowered)
-        about = f"ranges of {how.ranges.name} ({file.method.value}, {file.samples} samples)"
-        return Calibration(file.ranges, file.method, file.samples, (), about)
+    if how.ranges is None:
+        return quantize_calibrated(spec, lowered, calibrate_spec(spec, lowered))
+    file = read_ranges(how.ranges, lowered)
+    about = f"ranges of {how.ranges.name} ({file.method.value}, {file.samples} samples)"
+    return quantize_calibrated(spec, lowered, Calibration(file.ranges, file.method, file.samples, (), about))
+
+
+def quantize_calibrated(spec: ModelSpec, lowered: Graph, found: Calibration) -> Quantized:
+    """The int8 graph with ranges at hand; noise is measured on the first :data:`NOISE_SAMPLES` of their samples."""
+    per_channel = spec.calibration is not None and spec.calibration.linear == "per_channel"
+    graph = quantize(lowered, found.ranges, linear_per_channel=per_channel)
+    batches = [found.batches[i] for i in range(min(len(found.batches), NOISE_SAMPLES // BATCH))]
+    return Quantized(graph, signal_to_noise(lowered, graph, batches) if batches else (), found.about)
+
+
+def calibrate_spec(spec: ModelSpec, lowered: Graph) -> Calibration:
+    """Ranges of a lowered float graph's tensors from the samples of the spec's ``calibration``, whatever its precision.
+
+    Raises:
+        SpecError: the spec names no samples, or they do not fit the network.
+        ModelError: the network gives values that are no numbers.
+    """
+    how = spec.calibration
+    if how is None or how.file is None:
+        raise SpecError(
+            "the spec names no calibration samples",
+            where=spec.location("calibration"),
+            why="it names ranges, which were made of samples already" if how else None,
+            next_step="calibration: {file: data/calibration.npz, stage: network}",
+        )
     if len(lowered.inputs) != 1:
         raise SpecError(f"calibration gives one input, the network has {len(lowered.inputs)}", where=str(spec.path))
     where = spec.location("calibration", "file")
@@ -89,9 +100,3 @@ def calibrate_spec(spec: ModelSpec, lowered: Graph) -> Calibration:
     shown = f"percentile {how.percentile:g}" if method is Method.PERCENTILE else method.value
     count = len(samples.images)
     return Calibration(ranges, method, count, batches, f"{shown} of {count} samples of {how.file.name}")
-
-
-def noise_of(lowered: Graph, quantized: Graph, found: Calibration) -> tuple[LayerNoise, ...]:
-    """Signal to noise a layer on the first :data:`NOISE_SAMPLES` of the samples that calibrated the network."""
-    batches: list[np.ndarray] = [found.batches[i] for i in range(min(len(found.batches), NOISE_SAMPLES // BATCH))]
-    return signal_to_noise(lowered, quantized, batches) if batches else ()

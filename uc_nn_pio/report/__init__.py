@@ -1,8 +1,10 @@
-"""What a design costs: RAM, flash and multiply-accumulates a layer, and what each of the paper's steps saves."""
+"""What a design costs: RAM, flash, multiply-accumulates and int8's noise a layer, and what each of the paper's steps
+saves."""
 
 from __future__ import annotations
 
 from uc_nn_pio.report.ablation import ablation, ablation_text
+from uc_nn_pio.report.quantization import noise_data, noise_text, ranges_text
 from uc_nn_pio.report.summary import report, report_text
 
-__all__ = ["ablation", "ablation_text", "report", "report_text"]
+__all__ = ["ablation", "ablation_text", "noise_data", "noise_text", "ranges_text", "report", "report_text"]

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from uc_nn_pio.design import Design
-from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.graph.ir import DType, Graph
 from uc_nn_pio.graph.ops import Activation, Identity, Reshape
 
 
-def unfused_bytes(captured: Graph) -> int:
-    """Bytes if each layer had a buffer of its own, before any fusion."""
+def unfused_bytes(captured: Graph, element: DType = DType.FLOAT32) -> int:
+    """Bytes if each layer had a buffer of its own, before any fusion, with elements of that type."""
     free = {node.output for node in captured.nodes if isinstance(node.op, Activation | Reshape | Identity)}
-    return sum(tensor.bytes for tensor in captured.values() if tensor.name not in free)
+    return sum(tensor.elements * element.bytes for tensor in captured.values() if tensor.name not in free)
 
 
 def fused_bytes(lowered: Graph) -> int:
@@ -27,7 +27,8 @@ def fused_bytes(lowered: Graph) -> int:
 
 def ablation(design: Design) -> Mapping[str, Any]:
     """Bytes of activations with no step, with fused max-pooling, and with the plan's buffers, and what each saves."""
-    start, fused, planned = unfused_bytes(design.captured), fused_bytes(design.graph), design.plan.activation_bytes
+    start, fused = unfused_bytes(design.captured, DType(design.precision)), fused_bytes(design.graph)
+    planned = design.plan.activation_bytes
 
     def saved(before: int, after: int) -> float:
         return round(100 * (1 - after / before), 1)
@@ -52,5 +53,5 @@ def ablation_text(design: Design) -> str:
         (f"+ {a['schedule']} buffers", a["planned_bytes"], f"saves {a['schedule_saves_percent']:.0f} %"),
         ("both together", a["planned_bytes"], f"saves {a['total_saves_percent']:.0f} %"),
     ]
-    lines = [f"{design.spec.name}: bytes of activations, {design.spec.precision}"]
+    lines = [f"{design.spec.name}: bytes of activations, {design.precision}"]
     return "\n".join(lines + [f"  {what:34}{size:10,} B   {note}".rstrip() for what, size, note in rows])

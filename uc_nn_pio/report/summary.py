@@ -12,6 +12,7 @@ from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import terminal
 from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
+from uc_nn_pio.report.quantization import noise_data, noise_text
 from uc_nn_pio.schedule.memory_map import memory_map
 
 
@@ -20,7 +21,7 @@ def report(design: Design) -> Mapping[str, Any]:
     plan, board = design.plan, design.board
     return {
         "model": design.spec.name,
-        "precision": design.spec.precision,
+        "precision": design.precision,
         "converter": __version__,
         "graph_sha256": graph_hash(design.graph),
         "board": board.id if board else None,
@@ -35,6 +36,7 @@ def report(design: Design) -> Mapping[str, Any]:
         "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
         "layers": [_layer(design, index) for index in range(len(design.kernels))],
+        "noise": noise_data(design.noise),
         "buffers": [
             {
                 "name": p.name,
@@ -95,6 +97,7 @@ def report_text(design: Design) -> str:
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
         "",
+        *([noise_text(design.noise), ""] if design.precision == "int8" else []),
         "memory over time (= read, # written, % scratch, . free)",
         memory_map(design.plan, design.problem),
     ]

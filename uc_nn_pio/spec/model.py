@@ -100,6 +100,11 @@ class CalibrationSpec:
     linear: str = "per_tensor"
     ranges: Path | None = None
 
+    @property
+    def path(self) -> Path | None:
+        """The one file that is read: ``file`` or ``ranges``."""
+        return self.file or self.ranges
+
 
 @dataclass(frozen=True)
 class MemorySpec:
@@ -154,7 +159,7 @@ class ModelSpec:
             self.model.python and self.model.python.file,
             self.model.export,
             self.model.weights,
-            self.calibration and (self.calibration.file or self.calibration.ranges),
+            self.calibration and self.calibration.path,
             self.validate and self.validate.file,
         ]
         return tuple(path for path in named if path is not None)
