@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from uc_nn_pio.design import Design
+from uc_nn_pio.emit.render import render
 from uc_nn_pio.graph.layout import from_memory, to_memory
 
 _MAIN = """
@@ -22,18 +24,20 @@ _MAIN = """
 #include <string.h>
 {includes}
 
-#define RUN(NAME, UPPER)                                                        \\
+#define RUN(NAME, UPPER, ELEMENT, PAIRS)                                        \\
     do {{                                                                       \\
         NAME##_context *a = malloc(UPPER##_CONTEXT_BYTES);                      \\
         NAME##_context *b = malloc(UPPER##_CONTEXT_BYTES);                      \\
         memset(a, 0xA5, UPPER##_CONTEXT_BYTES);                                 \\
         memset(b, 0x5A, UPPER##_CONTEXT_BYTES);                                 \\
-        if (fread(NAME##_input(a), sizeof(float), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
-        if (fread(NAME##_input(b), sizeof(float), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
-        NAME##_run(a);                                                          \\
-        NAME##_run(b);                                                          \\
-        fwrite(NAME##_output(a), sizeof(float), UPPER##_OUTPUT_SIZE, stdout);   \\
-        fwrite(NAME##_output(b), sizeof(float), UPPER##_OUTPUT_SIZE, stdout);   \\
+        for (int i = 0; i < PAIRS; i++) {{                                      \\
+            if (fread(NAME##_input(a), sizeof(ELEMENT), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
+            if (fread(NAME##_input(b), sizeof(ELEMENT), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
+            NAME##_run(a);                                                      \\
+            NAME##_run(b);                                                      \\
+            fwrite(NAME##_output(a), sizeof(ELEMENT), UPPER##_OUTPUT_SIZE, stdout); \\
+            fwrite(NAME##_output(b), sizeof(ELEMENT), UPPER##_OUTPUT_SIZE, stdout); \\
+        }}                                                                      \\
         free(a);                                                                \\
         free(b);                                                                \\
     }} while (0)
@@ -45,39 +49,57 @@ int main(void)
 }}
 """
 
+FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-g1", "-ffp-contract=off")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its C, and two inputs (2, C, H, W) in torch's order."""
+    """A model, its C, and an even number of inputs (N, ...) in torch's order; their dtype is that of all elements."""
 
     name: str
     files: Mapping[str, str]
     inputs: np.ndarray
     output_shape: tuple[int, ...]
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.inputs.dtype
 
-def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc") -> list[np.ndarray]:
-    """Outputs (2, ...) of every case in torch's order; fails on any compiler warning or sanitizer report."""
+
+def case_of(design: Design, inputs: np.ndarray) -> Case:
+    """The case of a design; inputs are float32 or int8, as the design says."""
+    given, result = (design.graph.tensor(names[0]) for names in (design.graph.inputs, design.graph.outputs))
+    assert inputs.dtype == given.dtype.value and inputs.shape[1:] == given.shape and len(inputs) % 2 == 0
+    return Case(design.spec.name, render(design), inputs, result.shape)
+
+
+def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc", level: str = "-O1") -> list[np.ndarray]:
+    """Outputs (N, ...) of every case in torch's order; fails on any compiler warning or sanitizer report."""
     for case in cases:
         for file, text in case.files.items():
             (folder / file).write_text(text)
+    element = {np.dtype(np.float32): "float", np.dtype(np.int8): "int8_t"}
     main = _MAIN.format(
         includes="\n".join(f'#include "{case.name}.h"' for case in cases),
-        runs="\n".join(f"    RUN({case.name}, {case.name.upper()});" for case in cases),
+        runs="\n".join(
+            f"    RUN({case.name}, {case.name.upper()}, {element[case.dtype]}, {len(case.inputs) // 2});"
+            for case in cases
+        ),
     )
     (folder / "main.c").write_text(main)
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-O1", "-g", "-ffp-contract=off"]
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [f"{case.name}.c" for case in cases] + ["main.c"]
-    subprocess.run([compiler, *flags, *sanitize, *sources, "-o", "program"], cwd=folder, check=True)
-    stdin = b"".join(to_memory(case.inputs, rank=3).astype(np.float32).tobytes() for case in cases)
+    subprocess.run([compiler, level, *FLAGS, *SANITIZE, *sources, "-o", "program"], cwd=folder, check=True)
+    stdin = b"".join(to_memory(case.inputs, rank=case.inputs.ndim - 1).tobytes() for case in cases)
     done = subprocess.run([folder / "program"], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    values = np.frombuffer(done.stdout, np.float32)
+    left = done.stdout
     results = []
     for case in cases:
-        size = 2 * int(np.prod(case.output_shape))
-        results.append(from_memory(values[:size].reshape(2, -1), case.output_shape))
-        values = values[size:]
-    assert values.size == 0
+        count = len(case.inputs)
+        size = count * int(np.prod(case.output_shape)) * case.dtype.itemsize
+        values = np.frombuffer(left[:size], case.dtype).reshape(count, -1)
+        results.append(from_memory(values, case.output_shape))
+        left = left[size:]
+    assert not left
     return results

@@ -9,9 +9,11 @@ from uc_nn_pio.emit.kernels.base import Kernel, Table, View
 from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
 from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
 from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
+from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxInt8, PermuteInt8, SoftmaxInt8
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
 from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
+from uc_nn_pio.emit.kernels.pool_int8 import AdaptiveAvgPool2dInt8, AvgPool2dInt8, MaxPool2dInt8
 from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph
@@ -28,7 +30,17 @@ _FLOAT32 = (
     LogSoftmaxF32,
     PermuteF32,
 )
-_INT8 = (Conv2dInt8, LinearInt8)
+_INT8 = (
+    Conv2dInt8,
+    LinearInt8,
+    MaxPool2dInt8,
+    AvgPool2dInt8,
+    AdaptiveAvgPool2dInt8,
+    ActivationInt8,
+    SoftmaxInt8,
+    LogSoftmaxInt8,
+    PermuteInt8,
+)
 KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
     **{(k.op_type, DType.FLOAT32): k for k in _FLOAT32},
     **{(k.op_type, DType.INT8): k for k in _INT8},
@@ -69,11 +81,16 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
     return kernels
 
 
-# Parts of names that the generated C uses itself: the API, the assertions' tags and the mathematical helpers.
+# Parts of names that the generated C uses itself: the API, the assertions' tags and the arithmetical helpers.
 _RESERVED = frozenset(
-    "context input set_row push_row row reset run output argmax label pixels exp log sigmoid tanh assert".split()
+    (
+        "context input set_row push_row row reset run output argmax label hundredths pixels assert float"
+        " exp log sigmoid tanh requantize requantize_any first_tap end_tap"
+    ).split()
 )
-_SUFFIXES = ("", "_at", "_border", "_weights", "_scratch")
+_SUFFIXES = ("", *(f"_{part}" for part in "at border weights scratch edges channel row middle table".split()))
+_SUFFIXES += ("_exponentials", "_logarithms", *(f"_{side}{n}" for side in ("left", "right") for n in ("", *range(32))))
+"""What kernels append to a node's name for tables and functions of their own."""
 
 
 def _c_names(nodes: list[str]) -> dict[str, str]:

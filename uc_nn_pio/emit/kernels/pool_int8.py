@@ -1,0 +1,159 @@
+"""int8 pooling without a convolution in front: maximum, mean, and mean over adaptive windows.
+
+A small window that never leaves the map is written out, tap for tap; any other is a loop over the taps on the map,
+whose bounds are worked out once a pixel, not once a channel. Means divide by a literal where all windows count alike,
+else they multiply by a reciprocal that is exact for every sum that can occur.
+
+Outputs are written in order. Output (py, px) is at place ``py * OW + px``; it and all later ones read from row ``py *
+stride - padding`` and column ``px * stride - padding`` on. Where these are at least py and px, nothing is overwritten
+before it has been read, and the kernel works in place (paper, section 3.1), whether windows overlap or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from uc_nn_pio.emit.kernels.base import Kernel
+from uc_nn_pio.emit.kernels.conv_geometry import Axis
+from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op
+
+MOST_UNROLLED = 9
+"""Taps of a window that is written out."""
+
+RECIPROCAL_BITS = 24
+MOST_BY_RECIPROCAL = 361
+"""``(a * (2^24 / n + 1)) >> 24`` is ``a / n`` in uint32 while ``a * n < 2^24``; a is at most 128.5 * n."""
+
+
+def _axis(kernel: Kernel, which: int) -> Axis:
+    """Rows (0) or columns (1) of a pool, as those of a convolution with the pool's window."""
+    op = kernel.op
+    return Axis(
+        size=kernel.input.shape[1 + which],
+        conv=kernel.output.shape[1 + which],
+        out=kernel.output.shape[1 + which],
+        kernel=op.kernel[which],
+        stride=op.stride[which],
+        dilation=getattr(op, "dilation", (1, 1))[which],
+        pad=(op.padding.top, op.padding.left)[which],
+        pool=1,
+        pool_stride=1,
+        pool_pad=0,
+    )
+
+
+def _writes_behind_its_reads(kernel: Kernel, starts: tuple[Callable[[int], int], Callable[[int], int]]) -> bool:
+    """Whether outputs in order may lie on the input's bytes; ``starts``: the first row, and column, of a window."""
+    _, rows, columns = kernel.output.shape
+    forward = all(start(p) >= p for start, count in zip(starts, (rows, columns), strict=True) for p in range(count))
+    return forward and columns <= kernel.input.shape[2]
+
+
+@dataclass(frozen=True)
+class _WindowInt8(Kernel):
+    """What windows of one size have in common."""
+
+    @cached_property
+    def axes(self) -> tuple[Axis, Axis]:
+        return _axis(self, 0), _axis(self, 1)
+
+    @property
+    def clipped(self) -> bool:
+        """Whether any window has a tap outside the map."""
+        return any(axis.padded for axis in self.axes)
+
+    @property
+    def taps(self) -> int:
+        return self.op.kernel[0] * self.op.kernel[1]
+
+    @property
+    def in_place(self) -> bool:
+        rows, columns = self.axes
+        return _writes_behind_its_reads(
+            self, (lambda p: max(0, p * rows.stride - rows.pad), lambda p: max(0, p * columns.stride - columns.pad))
+        )
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        return frozenset({"taps"}) if self.clipped else frozenset()
+
+    def variables(self) -> Mapping[str, Any]:
+        rows, columns = self.axes
+        return {"rows": rows, "columns": columns, "unrolled": not self.clipped and self.taps <= MOST_UNROLLED}
+
+
+@dataclass(frozen=True)
+class MaxPool2dInt8(_WindowInt8):
+    op_type: ClassVar[type[Op]] = MaxPool2d
+    template: ClassVar[str] = "max_pool2d_int8.c.j2"
+
+
+@dataclass(frozen=True)
+class AvgPool2dInt8(_WindowInt8):
+    """A padded pixel that counts is the zero point. A ``divisor_override`` requantizes the sum of real values."""
+
+    op_type: ClassVar[type[Op]] = AvgPool2d
+    template: ClassVar[str] = "avg_pool2d_int8.c.j2"
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        return super().helpers | ({self._requantizer} if self.op.divisor_override is not None else frozenset())
+
+    @property
+    def _requantizer(self) -> str:
+        """The function of ``math_int8.c.j2`` for a divisor of its own: the shorter one where it gives the same bits."""
+        exponent = int(self.graph.constant(self.node, "exponent")[0])
+        fits = exponent < 0 and 255 * self.taps + (1 << -exponent - 1) < 2**31
+        return "requantize" if fits else "requantize_any"
+
+    @cached_property
+    def _counted(self) -> tuple[list[int], list[int]]:
+        """What counts of each window, by row and by column: taps on the map, or on the padding as well."""
+        after = (self.op.padding.bottom, self.op.padding.right)
+        counts = []
+        for axis, behind in zip(self.axes, after, strict=True):
+            if self.op.count_include_pad:
+                starts = [p * axis.stride - axis.pad for p in range(axis.out)]
+                counts.append([min(axis.kernel, axis.size + behind - start) for start in starts])
+            else:
+                counts.append([len(axis.taps(p)) for p in range(axis.out)])
+        return counts[0], counts[1]
+
+    def variables(self) -> Mapping[str, Any]:
+        op = self.op
+        counts = [counts[0] if len(set(counts)) == 1 else None for counts in self._counted]
+        most = max(self._counted[0]) * max(self._counted[1])
+        more: dict[str, Any] = {
+            "zero": self.input.quant.zero_point,
+            "counts": counts,
+            "count": counts[0] * counts[1] if None not in counts else None,
+            "reciprocal": most <= MOST_BY_RECIPROCAL,
+            "requantizer": None,
+        }
+        if op.divisor_override is not None:
+            q, e, clamp = (self.graph.constant(self.node, role) for role in ("multiplier", "exponent", "clamp"))
+            zero = self.output.quant.zero_point
+            more["requantizer"] = f"{self.prefix}_{self._requantizer}"
+            more["requantize_with"] = ", ".join(str(int(v)) for v in (q[0], -e[0], zero, *clamp))
+        return {**super().variables(), **more}
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool2dInt8(Kernel):
+    """Windows of unlike size, none of which leaves the map."""
+
+    op_type: ClassVar[type[Op]] = AdaptiveAvgPool2d
+    template: ClassVar[str] = "adaptive_avg_pool2d_int8.c.j2"
+
+    @property
+    def in_place(self) -> bool:
+        (_, height, width), (_, rows, columns) = self.input.shape, self.output.shape
+        return _writes_behind_its_reads(self, (lambda p: p * height // rows, lambda p: p * width // columns))
+
+    def variables(self) -> Mapping[str, Any]:
+        (_, height, width), (_, rows, columns) = self.input.shape, self.output.shape
+        most = (-(-height // rows) + 1) * (-(-width // columns) + 1)
+        return {"reciprocal": most <= MOST_BY_RECIPROCAL}
