@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.quant import QuantParams
-from uc_nn_pio.preprocess import int8_table, preprocess, quotient, stage_bytes, table
+from uc_nn_pio.preprocess import int8_table, line_through, preprocess, quotient, stage_bytes, table
 from uc_nn_pio.spec import Preprocess
 
 PAPER = Preprocess(invert=True, threshold=100, scale=Fraction(1, 255))
@@ -158,3 +158,28 @@ def test_the_input_of_an_int8_network() -> None:
     exact = [(Fraction(byte, 255) - Fraction(1, 4)) * 2 * 128 for byte in range(256)]
     expected = [max(-128, min(127, int(abs(v) + Fraction(1, 2)) * (1 if v > 0 else -1) - 64)) for v in exact]
     assert int8_table(how, 0, params, "network").tolist() == expected
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_line_through_quantized_pixels_is_exact_for_every_byte(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean, std = float(rng.uniform(-0.5, 1)), float(rng.uniform(0.05, 2) * rng.choice([-1, 1]))
+    how = Preprocess(scale=Fraction(1, 255), mean=(mean,), std=(std,))
+    values = np.sort([(-mean) / std, (1 - mean) / std]) * rng.uniform(0.7, 1.3)
+    low, high = min(values[0], 0.0), max(values[1], 0.0)
+    scale = np.float32((high - low) / 255)
+    params = QuantParams(scale, int(np.clip(round(-128 - low / float(scale)), -128, 127)))
+    table = int8_table(how, 0, params, "network")
+    line = line_through(table)
+    assert line is not None
+    raw = (np.arange(256) * line.factor + line.offset) >> line.shift
+    assert np.array_equal(np.clip(raw, -128, 127), table)
+    assert line.clamps == bool((raw < -128).any() or (raw > 127).any())
+    assert max(abs(int(raw.min())), abs(int(raw.max()))) < 2**31
+
+
+def test_the_plain_picture_is_a_subtraction_and_a_crooked_table_no_line() -> None:
+    line = line_through(np.arange(-128, 128).astype(np.int8))
+    assert line is not None and (line.factor, line.offset, line.shift, line.clamps) == (1, -128, 0, False)
+    assert line.text("v") == "v - 128"
+    assert line_through((np.arange(256) % 7).astype(np.int8)) is None
