@@ -58,7 +58,10 @@ class Conv2dInt8(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        taps = {"taps"} if self._axes[0].padded else set()
+        rows, columns = self._axes
+        starts = range(-columns.pool_pad, columns.out * columns.pool_stride - columns.pool_pad, columns.pool_stride)
+        meets = any(columns.taps(p) for at in starts for p in range(at, at + columns.pool) if 0 <= p < columns.conv)
+        taps = {"taps"} if rows.padded and meets else set()
         return frozenset({self._requantizers.helper} | taps)
 
     @property
