@@ -18,9 +18,11 @@ from typing import Any
 from uc_nn_pio.capture.expressions import BadExpressionError, parse
 from uc_nn_pio.errors import Location, UcNnError, UnsafeFileError
 
-# Arithmetic on symbolic sizes; besides it, calls are ATen's, or control flow that the mapping refuses by name.
+# Arithmetic on symbolic sizes; besides it, calls are ATen's, those of quantized networks, or control flow and others'
+# quantization that the mapping refuses by name.
 _TARGET = re.compile(
-    r"torch\.ops\.aten\.[A-Za-z_]\w*\.[A-Za-z_]\w*"
+    r"torch\.ops\.(aten|quantized_decomposed)\.[A-Za-z_]\w*\.[A-Za-z_]\w*"
+    r"|torch\.ops\.torchao\.(quantize|dequantize|choose_qparams)_affine\.default"
     r"|torch\.ops\.higher_order\.[a-z]\w*"
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|getitem|and_|or_)"
     r"|math\.(ceil|floor|trunc)|torch\.sym_(float|int|max|min|not|ite|sum)|torch\._check"
@@ -121,7 +123,7 @@ def _check_target(value: object, member: str, path: Path) -> None:
         raise _refuse(
             path,
             member,
-            f"operator {_shown(value)} is none of torch.ops.aten",
+            f"operator {_shown(value)} is none of torch.ops.aten or torch.ops.quantized_decomposed",
             "torch looks such names up attribute by attribute, and could call any function",
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from uc_nn_pio.capture import expressions
 from uc_nn_pio.capture.exporter import module_of, source_line, to_array
+from uc_nn_pio.capture.quantized import refuse_unfinished
 from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Shape, Trace
 from uc_nn_pio.errors import ModelError, NotBuiltError, UnsupportedError
 
@@ -73,6 +74,7 @@ class _Program:
         self.shape = shape
 
     def trace(self) -> Trace:
+        refuse_unfinished((node["target"] for node in self.graph["nodes"]), self.archive.path.name)
         constants: dict[str, Constant] = {}
         fixed: dict[str, Argument] = {}
         inputs: list[str] = []
@@ -165,9 +167,7 @@ class _Program:
         stack = [tuple(item.split(",", 2)[1:]) for item in metadata.get("nn_module_stack", "").split(";") if item]
         path, class_name = module_of(stack)
         file, line = source_line(metadata.get("stack_trace", ""), check=False)
-        target = node["target"]
-        target = target.removeprefix("torch.ops.aten.") if "aten." in target else f"{target.rpartition('.')[2]}.default"
-        return Call(target, arguments, tuple(outputs), path, class_name, file, line)
+        return Call(_target(node["target"]), arguments, tuple(outputs), path, class_name, file, line)
 
     def _argument(self, argument: Mapping[str, Any]) -> Argument:
         ((kind, value),) = argument.items()
@@ -201,6 +201,14 @@ class _Program:
         if not isinstance(name, str):
             raise ValueError(f"argument {value!r} names no value")
         return self.fixed.get(name, Ref(name))
+
+
+def _target(name: str) -> str:
+    """A call's operator as :class:`Call` names it: with its overload, and with its library where that is not ATen."""
+    for prefix in ("torch.ops.aten.", "torch.ops."):
+        if name.startswith(prefix) and name.count(".") == 4:
+            return name.removeprefix(prefix)
+    return f"{name.rpartition('.')[2]}.default"
 
 
 def _names(output: Mapping[str, Any]) -> list[str]:

@@ -144,7 +144,7 @@ class _Reader:
         names = [argument.name for argument in target._schema.arguments]
         arguments = {name: self._argument(item) for name, item in zip(names, node.args, strict=False)}
         arguments |= {name: self._argument(item) for name, item in node.kwargs.items()}
-        operator_name = target._schema.name.removeprefix("aten::")
+        operator_name = target._schema.name.removeprefix("aten::").replace("::", ".")
         return f"{operator_name}.{target._overloadname}", arguments
 
     def _argument(self, item: Any) -> Argument:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from uc_nn_pio.capture.passes import normalize
+from uc_nn_pio.capture.quantized import DEQUANTIZE, QUANTIZE, grid_of
 from uc_nn_pio.capture.rules import RULES
 from uc_nn_pio.capture.trace import Argument, Call, Ref, Trace
 from uc_nn_pio.errors import Location, ModelError, UnsupportedError
@@ -61,10 +62,21 @@ class TraceModule(torch.nn.Module):
     def _run(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         made = {self.trace.input: image}
         for call in self.trace.calls:
-            result = _operator(call)(**{key: self._argument(value, made) for key, value in _kept(call)})
+            if call.target in (*QUANTIZE, *DEQUANTIZE):
+                result = self._quantization(call, made)
+            else:
+                result = _operator(call)(**{key: self._argument(value, made) for key, value in _kept(call)})
             results = result if isinstance(result, tuple | list) else (result,)
             made.update(zip(call.outputs, results, strict=False))
         return made
+
+    def _quantization(self, call: Call, made: dict[str, torch.Tensor]) -> torch.Tensor:
+        """As torch's library of these operators, which need not be loaded: halves go to even."""
+        grid, x = grid_of(call, self.trace.constants), self._argument(call.get("input"), made)
+        if call.target in DEQUANTIZE:
+            return (x.to(torch.float32) - grid.zero_point) * grid.scale
+        steps = torch.round(x * (1.0 / grid.scale)) + grid.zero_point
+        return torch.clamp(steps, grid.low, grid.high).to(getattr(torch, grid.dtype))
 
     def _argument(self, argument: Argument, made: dict[str, torch.Tensor]) -> Any:
         if isinstance(argument, Ref):

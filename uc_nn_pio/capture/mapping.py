@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from uc_nn_pio.capture.passes import normalize
+from uc_nn_pio.capture.quantized import refuse_unfinished
 from uc_nn_pio.capture.rules import RULES, Step
 from uc_nn_pio.capture.trace import Call, Constant, Shape, Trace
 from uc_nn_pio.capture.unsupported import advice
 from uc_nn_pio.errors import ErrorGroup, Location, ModelError, UnsupportedError
-from uc_nn_pio.graph.ir import Graph, Node, Source, Tensor
+from uc_nn_pio.graph.ir import DType, Graph, Node, Source, Tensor
 
 _INPUT = "input"
 
@@ -47,6 +48,7 @@ def to_graph(trace: Trace, name: str, locations: Mapping[str, Location] | None =
     Raises:
         UnsupportedError: an operator or parameter has no kernel; an :class:`ErrorGroup` where there are several.
     """
+    refuse_unfinished((call.target for call in trace.calls), name)
     return _Mapper(normalize(trace), locations or {}).graph(name)
 
 
@@ -92,29 +94,29 @@ class _Mapper:
     def _steps(self, call: Call) -> list[Step]:
         rule = RULES.get(call.target)
         if rule is None:
-            operator = call.operator.strip("_")
+            operator = call.operator.rpartition(".")[2].strip("_")
             near = f"{operator}.default" in RULES or any(target.startswith(f"{operator}.") for target in RULES)
             what = f"this form of {operator} ({call.target})" if near else f"operator {operator}"
             raise UnsupportedError(f"{what} is not supported", next_step=advice(call.operator))
         steps = rule(call, self.trace)
-        for output in call.outputs[:1]:
-            dtype = self.trace.dtypes.get(output, "float32")
-            if dtype != "float32":
-                raise UnsupportedError(
-                    f"{call.operator} computes in {dtype}, which is not supported",
-                    why="activations are float32 until the network is quantized as a whole",
-                    next_step="remove the conversion; save the weights as float32",
-                )
+        dtype = self.trace.dtypes.get(call.outputs[0], "float32")
+        if dtype != "float32" and steps[-1].dtype is DType.FLOAT32:
+            raise UnsupportedError(
+                f"{call.operator} computes in {dtype}, which is not supported",
+                why="between layers stand float32 values, or quantize and dequantize as convert_pt2e writes them",
+                next_step="remove the conversion; save the weights as float32",
+            )
         return steps
 
     def _add(self, call: Call, step: Step) -> None:
         if any(value not in self.tensor_of for value in step.inputs):
             return  # an operator in front was refused, and the user hears of it
         source = self._source(call, step.stem)
-        name = self.names.fresh(_wish(call, step.stem))
-        self.tensors[name] = Tensor(name, step.shape)
+        wish = _wish(call, step.stem)
+        name = self.names.fresh(wish)
+        self.tensors[name] = Tensor(name, step.shape, step.dtype)
         self.tensor_of[step.output] = name
-        constants = {role: self._constant(constant) for role, constant in step.constants.items()}
+        constants = {role: self._constant(constant, f"{wish}.{role}") for role, constant in step.constants.items()}
         inputs = tuple(self.tensor_of[value] for value in step.inputs)
         self.nodes.append(Node(name, step.op, inputs, (name,), source, constants))
 
@@ -123,11 +125,14 @@ class _Mapper:
         self.tensors[name] = Tensor(name, shape)
         return name
 
-    def _constant(self, constant: Constant) -> str:
-        array = np.ascontiguousarray(constant.array, dtype=np.float32)
-        key = (constant.name, array.shape, array.tobytes())
+    def _constant(self, constant: Constant, unnamed: str) -> str:
+        """The name under which the constant lies in the graph: float32, but for the integers of a bias."""
+        integers = constant.array.dtype == np.int32 and not constant.name
+        array = np.ascontiguousarray(constant.array, dtype=np.int32 if integers else np.float32)
+        wish = constant.name or unnamed
+        key = (wish, array.shape, array.tobytes())
         if key not in self.constant_names:
-            name = self.constant_names[key] = self.names.fresh(constant.name)
+            name = self.constant_names[key] = self.names.fresh(wish)
             self.constants[name] = array
         return self.constant_names[key]
 

@@ -16,9 +16,10 @@ from uc_nn_pio.capture.interpreter import TraceModule
 from uc_nn_pio.capture.layers import build_layers, layer_locations
 from uc_nn_pio.capture.mapping import to_graph
 from uc_nn_pio.capture.probe import probe
+from uc_nn_pio.capture.quantized import CONVERT
 from uc_nn_pio.capture.user_code import UserCode, user_code
 from uc_nn_pio.capture.weights import load_into, read_weights
-from uc_nn_pio.errors import Location, ModelError
+from uc_nn_pio.errors import Location, ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.spec import ModelSpec
 
@@ -81,7 +82,22 @@ def _prepared(module: torch.nn.Module) -> torch.nn.Module:
             "the network is TorchScript, which torch.export does not take",
             next_step="name the Python class that it was scripted from",
         )
-    return module.cpu().float().eval()
+    watched = next((path for path, inner in module.named_modules() if _watches(inner)), None)
+    if watched is not None:
+        raise UnsupportedError(
+            f"the network is prepared for quantization, but not converted: {watched} still watches its values",
+            next_step=CONVERT,
+        )
+    module = module.cpu().float()
+    # What convert_pt2e returns refuses eval() and train(), with NotImplementedError: it has one mode.
+    with contextlib.suppress(NotImplementedError):
+        module.eval()
+    return module
+
+
+def _watches(module: torch.nn.Module) -> bool:
+    """Whether it is an observer or fake quantization of torchao or torch.ao."""
+    return hasattr(module, "calculate_qparams") and type(module).__module__.startswith(("torchao.", "torch.ao."))
 
 
 @contextlib.contextmanager

@@ -6,11 +6,13 @@ as made once and never changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from uc_nn_pio.capture import quantized
 from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Trace
 from uc_nn_pio.errors import UnsupportedError
 
@@ -86,7 +88,12 @@ def _place(call: Call) -> str:
 
 
 def fold_constants(trace: Trace) -> Trace:
-    """Carry out transposes and copies of constants now: ``linear`` may come as ``addmm`` with a transposed weight."""
+    """Carry out what the network does with constants alone: transposes and copies (``linear`` may come as ``addmm``
+    with a transposed weight), quantize and dequantize.
+
+    Raises:
+        UnsupportedError: a constant is quantized in a way that makes no sense.
+    """
     constants = dict(trace.constants)
     calls = []
     for call in trace.calls:
@@ -94,19 +101,32 @@ def fold_constants(trace: Trace) -> Trace:
         fold = _FOLDS.get(call.operator)
         if fold and isinstance(source, Ref) and source.name in constants:
             constant = constants[source.name]
-            constants[call.outputs[0]] = Constant(constant.name, fold(constant.array, call))
+            constants[call.outputs[0]] = constant.moved(partial(fold, call=call))
+        elif folded := _quantized(call, constants, trace):
+            constants[call.outputs[0]] = folded
         else:
             calls.append(call)
     return replace(trace, calls=tuple(calls), constants=constants)
 
 
-def _same(array: np.ndarray, _: Call) -> np.ndarray:
+def _quantized(call: Call, constants: Mapping[str, Constant], trace: Trace) -> Constant | None:
+    """What a quantize or dequantize makes of a constant; where it cannot, the layer that reads the result is named."""
+    try:
+        return quantized.fold(call, constants)
+    except UnsupportedError as error:
+        reader = call
+        while reader.operator.startswith(quantized.LIBRARY) and (readers := trace.readers(reader.outputs[0])):
+            reader = readers[0]
+        raise UnsupportedError(error.what, where=_place(reader), why=error.why, next_step=error.next_step) from None
+
+
+def _same(array: np.ndarray, call: Call) -> np.ndarray:
     return array
 
 
 _FOLDS: dict[str, Callable[[np.ndarray, Call], np.ndarray]] = {
-    "t": lambda array, _: array.T,
-    "numpy_T": lambda array, _: array.T,
+    "t": lambda array, call: array.T,
+    "numpy_T": lambda array, call: array.T,
     "permute": lambda array, call: array.transpose(call.get("dims")),
     "transpose": lambda array, call: array.swapaxes(call.get("dim0"), call.get("dim1")),
     "view": lambda array, call: array.reshape(call.get("size")),

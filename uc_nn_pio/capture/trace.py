@@ -6,7 +6,7 @@ without giving it to torch's deserializer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -26,11 +26,29 @@ Argument = Ref | int | float | bool | str | None | tuple
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The integers that a constant was dequantized from: ``array = (integers - zero_point) * scale``, element by
+    element. All three have the constant's shape, so that whatever moves its elements moves theirs."""
+
+    integers: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+
+
+@dataclass(frozen=True)
 class Constant:
-    """A parameter, buffer or lifted constant. ``name`` is the module path and attribute: ``conv1.weight``."""
+    """A parameter, buffer or lifted constant. ``name`` is the module path and attribute: ``conv1.weight``; empty where
+    the layer that reads it should name it. ``stored`` is there where PyTorch has quantized it."""
 
     name: str
     array: np.ndarray
+    stored: Stored | None = None
+
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Constant:
+        """The constant with its elements moved: transposed, reshaped, repeated."""
+        kept = self.stored
+        stored = kept and Stored(move(kept.integers), move(kept.scale), move(kept.zero_point))
+        return Constant(self.name, move(self.array), stored)
 
 
 @dataclass(frozen=True)

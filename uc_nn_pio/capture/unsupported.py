@@ -77,6 +77,10 @@ NEAREST: dict[str, str] = {
     "where": "the nearest are relu and leaky_relu, which choose by sign",
     "cond": "the path through the network must not depend on values",
     "while_loop": "the path through the network must not depend on values",
+    **dict.fromkeys(
+        ("quantized_decomposed.quantize_per_channel", "quantized_decomposed.dequantize_per_channel"),
+        "quantize activations per tensor; weights may have a scale for each output",
+    ),
     "wrap_with_set_grad_enabled": "leave torch.no_grad() out of forward; inference needs none",
     "wrap_with_autocast": "leave torch.autocast out of forward",
 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from uc_nn_pio.graph.quant import Grid
+
 Pair = tuple[int, int]
 
 
@@ -46,7 +48,8 @@ class Activation(Op):
 
     @property
     def title(self) -> str:
-        return self.function
+        """The function; ``rescale`` for the one that gives its argument back, which in int8 is another scale."""
+        return "rescale" if self.function == "leaky_relu" and self.slope == 1 else self.function
 
     @property
     def monotone(self) -> bool:
@@ -186,3 +189,20 @@ class Identity(Op):
     """Does nothing at inference: dropout, nn.Identity, contiguous, clone. Dropped by lowering."""
 
     kind: ClassVar[str] = "identity"
+
+
+@dataclass(frozen=True)
+class Quantize(Op):
+    """float32 to the int8 values of ``grid``: the nearest one, clamped. In captured graphs of networks that PyTorch has
+    quantized; :func:`uc_nn_pio.quantize.lift` takes it out."""
+
+    kind: ClassVar[str] = "quantize"
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Dequantize(Op):
+    """The int8 values of ``grid`` to the float32 that they stand for. Where it occurs, as :class:`Quantize`."""
+
+    kind: ClassVar[str] = "dequantize"
+    grid: Grid

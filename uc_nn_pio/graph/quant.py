@@ -32,6 +32,30 @@ class QuantParams:
         object.__setattr__(self, "zero_point", int(self.zero_point))
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The int8 values that a tensor of an imported network may take, and what they stand for.
+
+    ``lowest`` and ``highest`` are narrower than int8 where the quantizer was told so (``quant_min``, ``quant_max``).
+
+    Raises:
+        ModelError: the bounds are not in int8, or in the wrong order.
+    """
+
+    params: QuantParams
+    lowest: int = LOWEST
+    highest: int = HIGHEST
+
+    def __post_init__(self) -> None:
+        if not LOWEST <= self.lowest < self.highest <= HIGHEST:
+            raise ModelError(f"integers from {self.lowest} to {self.highest} are no range of int8")
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of int8 may occur."""
+        return (self.lowest, self.highest) == (LOWEST, HIGHEST)
+
+
 def round_half_away(x: np.ndarray | float) -> np.ndarray:
     """The nearest whole number as float64, halves away from zero: C's ``round``, exact for every double."""
     x = np.asarray(x, np.float64)

@@ -6,7 +6,16 @@ its kernel.
 
 from __future__ import annotations
 
-from uc_nn_pio.capture.rules import activation, convolution, linear, normalization, pooling, shape, softmax
+from uc_nn_pio.capture.rules import (
+    activation,
+    convolution,
+    linear,
+    normalization,
+    pooling,
+    quantization,
+    shape,
+    softmax,
+)
 from uc_nn_pio.capture.rules.base import Rule, Step
 
 RULES: dict[str, Rule] = {
@@ -17,6 +26,7 @@ RULES: dict[str, Rule] = {
     **activation.RULES,
     **softmax.RULES,
     **shape.RULES,
+    **quantization.RULES,
 }
 
 __all__ = ["RULES", "Rule", "Step"]

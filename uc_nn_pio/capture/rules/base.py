@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from uc_nn_pio.capture.trace import Call, Constant, Ref, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
+from uc_nn_pio.graph.ir import DType
 from uc_nn_pio.graph.ops import Op, Padding, Pair
 
 
@@ -18,7 +19,8 @@ from uc_nn_pio.graph.ops import Op, Padding, Pair
 class Step:
     """One node to be: ``stem`` names it where it does not come from a module of torch.nn.
 
-    ``shape`` has no batch axis. ``output`` is the trace's value that it makes; a value in between has a new name.
+    ``shape`` has no batch axis. ``output`` is the trace's value that it makes; a value in between has a new name. A
+    constant without a name gets the node's and its role.
     """
 
     op: Op
@@ -27,6 +29,7 @@ class Step:
     output: str
     shape: Shape
     constants: Mapping[str, Constant] = field(default_factory=dict)
+    dtype: DType = DType.FLOAT32
 
 
 Rule = Callable[[Call, Trace], list[Step]]

@@ -12,6 +12,7 @@ from uc_nn_pio.capture.rules.base import (
     shape_without_batch,
     symmetric,
 )
+from uc_nn_pio.capture.rules.quantization import layer_constants
 from uc_nn_pio.capture.trace import Call, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Conv2d, Padding, Pair
@@ -42,8 +43,7 @@ def conv2d(call: Call, trace: Trace) -> list[Step]:
         groups=int(call.get("groups", 1)),
         conv_shape=shape,
     )
-    constants = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    return [Step(op, "conv2d", (source,), call.outputs[0], shape, constants)]
+    return [Step(op, "conv2d", (source,), call.outputs[0], shape, layer_constants(weight, bias))]
 
 
 def _padding(call: Call, kernel: Pair, dilation: Pair) -> Padding:

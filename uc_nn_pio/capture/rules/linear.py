@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, constant, shape_without_batch
+from uc_nn_pio.capture.rules.quantization import layer_constants
 from uc_nn_pio.capture.trace import Call, Constant, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Linear
@@ -30,7 +31,7 @@ def matmul(call: Call, trace: Trace) -> list[Step]:
 
 
 def _transposed(weight: Constant | None) -> Constant | None:
-    return weight and Constant(weight.name, weight.array.T)
+    return weight and weight.moved(np.transpose)
 
 
 def _linear(call: Call, trace: Trace, source: str, weight: Constant | None, bias_role: str | None) -> list[Step]:
@@ -42,10 +43,9 @@ def _linear(call: Call, trace: Trace, source: str, weight: Constant | None, bias
             why="torch would apply it along the last axis only",
             next_step="flatten in front of it: torch.flatten(x, 1) or nn.Flatten()",
         )
-    constants = {"weight": weight}
     bias = constant(call, trace, bias_role) if bias_role else None
-    if bias is not None:
-        constants["bias"] = Constant(bias.name, np.broadcast_to(bias.array, (weight.array.shape[0],)))
+    outputs = weight.array.shape[:1]
+    constants = layer_constants(weight, bias and bias.moved(lambda array: np.broadcast_to(array, outputs)))
     shape = shape_without_batch(call, trace, call.outputs[0])
     return [Step(Linear(), "linear", (source,), call.outputs[0], shape, constants)]
 
