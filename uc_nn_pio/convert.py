@@ -16,12 +16,13 @@ from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.emit.kernels import Kernel, select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.emit.render import render
-from uc_nn_pio.errors import ModelError
+from uc_nn_pio.errors import ModelError, SpecError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
 from uc_nn_pio.place import place_constants
-from uc_nn_pio.quantize import LayerNoise
-from uc_nn_pio.quantize.from_spec import quantize_spec
+from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_imported, unquantized
+from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
+from uc_nn_pio.quantize.range_file import read_ranges
 from uc_nn_pio.report import report
 from uc_nn_pio.schedule import Problem, Step, align, make_plan
 from uc_nn_pio.spec import ModelSpec, load_spec
@@ -75,15 +76,40 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     Raises:
         ModelError, UnsupportedError, PlanError: see the stages.
     """
+    imported = lift(captured)
+    captured = imported.graph if imported else captured
     graph = lower(captured)
     if not graph.nodes:
         raise ModelError("the network computes nothing", where=str(spec.path), why="all its layers are identities")
     _check_labels(spec, graph)
     noise: tuple[LayerNoise, ...] = ()
-    if spec.precision == "int8":
+    if imported:
+        graph = _with_own_scales(spec, graph, imported)
+    elif spec.precision == "int8":
         quantized = quantize_spec(spec, graph)
         graph, noise = quantized.graph, quantized.noise
     return design_of_graph(spec, captured, graph, board, noise)
+
+
+def _with_own_scales(spec: ModelSpec, lowered: Graph, imported: Imported) -> Graph:
+    """The int8 graph of a network that PyTorch has quantized. Calibration is used for what it left in float alone.
+
+    Raises:
+        SpecError: the spec asks for float32.
+        ModelError, UnsupportedError: the network cannot be int8.
+    """
+    if spec.precision == "float32" and ("precision",) in spec.locations:
+        raise SpecError(
+            "precision: float32, but the network is quantized",
+            where=spec.location("precision"),
+            why="its weights are integers already, and its scales are fixed; its C computes in int8",
+            next_step="precision: int8, or export the network as it was before it was quantized",
+        )
+    ranges: Mapping[str, Range] = {}
+    if spec.calibration and unquantized(lowered, imported):
+        file = spec.calibration.ranges
+        ranges = (read_ranges(file, lowered) if file else calibrate_spec(spec, lowered)).ranges
+    return quantize_imported(lowered, imported, ranges)
 
 
 def design_of_graph(

@@ -188,6 +188,12 @@ TARGETS = [
     "torch.ops.aten.__class__.default",
     "torch.ops.load_library",
     "torch.ops.other.evil.default",
+    "torch.ops.quantized_decomposed.__class__.default",
+    "torch.ops.quantized_decomposed.quantize_per_tensor.default.__class__",
+    "torch.ops.quantized_decomposed.quantize_per_tensor",
+    "torch.ops.quantized_decomposed_.quantize_per_tensor.default",
+    "torch.ops.torchao.evil.default",
+    "torch.ops.torchao.quantize_affine.__class__",
     "_operator.attrgetter",
     "math.os",
     "builtins.exec",
@@ -223,6 +229,55 @@ def test_an_operator_of_aten_without_a_rule_is_named_and_never_called(good: Path
         with pytest.raises(ModelError, match="from_file"):
             load(export_spec(path, SHAPE))
     assert not canary.exists()
+
+
+def test_a_quantization_without_a_rule_is_named_and_never_called(good: Path, canary: Path, tmp_path: Path) -> None:
+    def edit(document: Any) -> None:
+        document["graph_module"]["graph"]["nodes"][1]["target"] = "torch.ops.quantized_decomposed.evil.default"
+
+    path = rewrite(good, tmp_path / "x.pt2", edit_model(edit))
+    for load in (capture, load_model):
+        with pytest.raises(ModelError, match="operator evil is not supported"):
+            load(export_spec(path, SHAPE))
+
+
+QUANTIZED = Path(__file__).parents[1] / "quantize" / "pt2e" / "static_channel.pt2"
+
+
+def quantize_nodes(document: Any) -> list[Any]:
+    nodes = document["graph_module"]["graph"]["nodes"]
+    return [node for node in nodes if node["target"].endswith("quantize_per_tensor.default")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("scale", {"as_float": 0.0}, "a scale of 0"),
+        ("scale", {"as_float": -0.01}, "a scale of -0.01"),
+        ("scale", {"as_float": float("nan")}, "nan for its scale"),
+        ("scale", {"as_float": 1e300}, "a scale of 1e+300"),
+        ("scale", {"as_string": "0.1"}, "0.1 for its scale"),
+        ("zero_point", {"as_int": 128}, "a zero point of 128"),
+        ("zero_point", {"as_int": 10**30}, "for its zero_point"),
+        ("zero_point", {"as_float": 0.5}, "0.5 for its zero_point"),
+        ("quant_min", {"as_int": -129}, "limits -129 and 127"),
+        ("quant_max", {"as_int": -128}, "limits -128 and -128"),
+        ("quant_max", {"as_bool": True}, "True for its quant_max"),
+        ("dtype", {"as_int": 7}, "quantization to"),
+    ],
+)
+def test_arguments_of_quantize_that_make_no_sense(tmp_path: Path, name: str, value: Any, says: str) -> None:
+    def edit(document: Any) -> None:
+        for node in quantize_nodes(document):
+            for argument in node["inputs"]:
+                if argument["name"] == name:
+                    argument["arg"] = value
+
+    path = rewrite(QUANTIZED, tmp_path / "x.pt2", edit_model(edit))
+    for load in (capture, lambda spec: load_model(spec)(torch.zeros(1, 2, 10, 13))):
+        with pytest.raises(ModelError) as caught:
+            load(export_spec(path, (2, 10, 13)))
+        assert says in str(caught.value)
 
 
 def test_custom_objects_are_refused(good: Path, canary: Path, tmp_path: Path) -> None:

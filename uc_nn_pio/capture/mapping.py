@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from uc_nn_pio.capture.passes import normalize
-from uc_nn_pio.capture.quantized import refuse_unfinished
+from uc_nn_pio.capture.quantized import DEQUANTIZE, DEQUANTIZE_CHANNELS, refuse_unfinished
 from uc_nn_pio.capture.rules import RULES, Step
-from uc_nn_pio.capture.trace import Call, Constant, Shape, Trace
+from uc_nn_pio.capture.trace import Call, Constant, Ref, Shape, Trace
 from uc_nn_pio.capture.unsupported import advice
 from uc_nn_pio.errors import ErrorGroup, Location, ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph, Node, Source, Tensor
@@ -82,6 +82,13 @@ class _Mapper:
         )
 
     def _map(self, call: Call) -> None:
+        source = call.get("input")
+        if (
+            call.target in (*DEQUANTIZE, DEQUANTIZE_CHANNELS)
+            and isinstance(source, Ref)
+            and source.name not in self.tensor_of
+        ):
+            return  # the quantize in front has the same arguments and was refused for them
         try:
             for step in self._steps(call):
                 self._add(call, step)
