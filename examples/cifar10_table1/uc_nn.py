@@ -1,0 +1,331 @@
+"""Converts a project's networks during ``pio run`` and adds the C to the build.
+
+A project has a copy of this file, ``uc_nn.py``, and names it in platformio.ini::
+
+    extra_scripts = pre:uc_nn.py
+    custom_uc_nn_models = models/lenet5.yaml
+
+It needs the standard library alone: PlatformIO's Python often has no torch. The converter runs as a process of its
+own, in an interpreter that has it, and only when an input changed: model specs, weights, the user's Python, options,
+the converter itself, or an output that is missing or was edited. docs/platformio.md describes every option.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+MANIFEST_VERSION = 1
+OPTIONS = ("models", "python", "core_hz", "scene", "polarity", "idle_exit", "virtual_args")
+PREFIX = "custom_uc_nn_"
+CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
+CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
+FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONEXEPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+PROBE = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('uc_nn_pio', 'torch'))))"
+
+
+class BuildError(Exception):
+    """Something that stops the build; its text is all that the user sees."""
+
+
+# What the guard remembers. uc_nn_pio.pio.generate calls these functions too, so both sides compute the same sums.
+
+
+def file_digest(path):
+    """sha256 of a file, or ``None`` where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(file)
+    except OSError:
+        return None
+
+
+def _digest(file):
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def converter_digest(roots):
+    """One sum over the converter's own files below ``roots``: a new version converts anew."""
+    digest = hashlib.sha256()
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            folders[:] = sorted(name for name in folders if name not in CONVERTER_SKIPPED)
+            for name in sorted(files):
+                if name.endswith(CONVERTER_SUFFIXES):
+                    path = os.path.join(folder, name)
+                    digest.update(os.path.relpath(path, root).encode("utf-8", "surrogateescape"))
+                    digest.update((file_digest(path) or "").encode())
+    return digest.hexdigest()
+
+
+def portable(path, project):
+    """``path`` relative to the project if it lies inside, so that a project may be moved; else absolute."""
+    path, project = os.path.abspath(path), os.path.abspath(project)
+    inside = path == project or path.startswith(os.path.join(project, ""))
+    return (os.path.relpath(path, project) if inside else path).replace(os.sep, "/")
+
+
+def stale_because(manifest, wanted, project, output):
+    """Why the outputs must be made again, in a few words; ``None`` if they are fresh."""
+    if manifest is None:
+        return "not converted yet"
+    if manifest["wanted"] != wanted:
+        return "options or board changed"
+    for name, digest in manifest["inputs"].items():
+        if file_digest(os.path.join(project, name)) != digest:
+            return name + " changed"
+    for name, digest in manifest["outputs"].items():
+        if file_digest(os.path.join(output, name)) != digest:
+            return (
+                "generated file " + name + (" was edited" if os.path.exists(os.path.join(output, name)) else " is gone")
+            )
+    converter = manifest["converter"]
+    if converter_digest(converter["roots"]) != converter["digest"]:
+        return "the converter changed"
+    return None
+
+
+def read_manifest(output):
+    """The manifest of the last good conversion; ``None`` if there is none that this version can read."""
+    try:
+        with open(os.path.join(output, "manifest.json"), encoding="utf-8") as file:
+            manifest = json.load(file)
+        return manifest if manifest["manifest"] == MANIFEST_VERSION else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+# The project's options ----------------------------------------------------------------------------------------------
+
+
+def read_options(env):
+    """The project's ``custom_uc_nn_*`` options as texts, without the prefix.
+
+    Raises:
+        BuildError: an option that does not exist, or no model.
+    """
+    options = {}
+    for name, value in env.GetProjectOptions():
+        if name.startswith(PREFIX):
+            key = name[len(PREFIX) :]
+            if key not in OPTIONS:
+                near = difflib.get_close_matches(key, OPTIONS, n=1)
+                raise BuildError(
+                    f"platformio.ini: error: option {name} is not known\n"
+                    f"  next: " + (f"did you mean {PREFIX}{near[0]}?" if near else "see docs/platformio.md")
+                )
+            options[key] = str(value).strip()
+    if not options.get("models"):
+        raise BuildError(f"platformio.ini: error: no model is named\n  next: add {PREFIX}models = models/my_model.yaml")
+    return options
+
+
+def frequency(text):
+    """Hertz from ``320000000``, ``320000000L``, ``320M`` or ``320 MHz``; ``None`` from an empty text."""
+    if not text.strip():
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mk]?)(?:hz|l)?", text.strip().lower())
+    hertz = float(found.group(1)) * {"": 1, "k": 1_000, "m": 1_000_000}[found.group(2)] if found else 0.0
+    if hertz <= 0 or hertz != round(hertz):
+        raise BuildError(
+            f"platformio.ini: error: {PREFIX}core_hz = {text} is no frequency\n  next: write 320000000 or 320M"
+        )
+    return int(hertz)
+
+
+def what_is_wanted(env, options):
+    """Everything but file contents that the outputs depend on."""
+    board = None
+    if "BOARD" in env:
+        manifest = env.BoardConfig().manifest
+        build, upload = manifest.get("build", {}), manifest.get("upload", {})
+        board = {
+            "id": env["BOARD"],
+            "manifest": {
+                "name": manifest.get("name", env["BOARD"]),
+                "build": {key: build[key] for key in ("mcu", "march", "mabi", "mcmodel", "f_cpu") if key in build},
+                "upload": {key: upload[key] for key in ("maximum_ram_size", "maximum_size") if key in upload},
+            },
+        }
+        if "uc_nn" in manifest:
+            board["manifest"]["uc_nn"] = manifest["uc_nn"]
+    models = env.GetProjectConfig().parse_multi_values(options["models"])
+    project = env.subst("$PROJECT_DIR")
+    return {
+        "board": board,
+        "models": [portable(os.path.join(project, os.path.expanduser(model)), project) for model in models],
+        "core_hz": frequency(options.get("core_hz", "")),
+    }
+
+
+# The converter's interpreter ----------------------------------------------------------------------------------------
+
+
+def clean_environment():
+    """This process's environment without what would lead another interpreter to PlatformIO's modules."""
+    return {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
+
+
+def python_in(folder):
+    """The interpreter of a virtual or conda environment, wherever the system puts it."""
+    for parts in (("bin", "python"), ("bin", "python3"), ("Scripts", "python.exe"), ("python.exe",)):
+        path = os.path.join(folder, *parts)
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def candidates(env, options):
+    """Interpreters to try, best first, as ``(command, where it comes from)``."""
+    project = env.subst("$PROJECT_DIR")
+    if os.environ.get("VIRTUAL_ENV"):
+        yield [python_in(os.environ["VIRTUAL_ENV"])], "$VIRTUAL_ENV"
+    for name in (".venv", "venv"):
+        yield [python_in(os.path.join(project, name))], name + " of the project"
+    yield [env.subst("$PYTHONEXE")], "PlatformIO's own Python"
+    try:
+        with open(os.path.join(env.PioPlatform().get_dir(), "uc_nn_setup.json"), encoding="utf-8") as file:
+            yield [json.load(file)["python"]], "the Python that ran uc-nn setup"
+    except (OSError, ValueError, KeyError):
+        pass
+    if os.environ.get("CONDA_PREFIX"):
+        yield [python_in(os.environ["CONDA_PREFIX"])], "$CONDA_PREFIX"
+    if os.name == "nt":
+        yield [shutil.which("py"), "-3"], "py -3"
+    for name in ("python3", "python"):
+        yield [shutil.which(name)], name + " on PATH"
+
+
+def has_converter(command, folder):
+    """Whether an interpreter has uc_nn_pio and torch. Neither is imported.
+
+    ``folder`` becomes the working folder, which Python searches first: the project's own files are not there.
+    """
+    try:
+        done = subprocess.run(
+            [*command, "-c", PROBE], cwd=folder, env=clean_environment(), capture_output=True, timeout=60, check=False
+        )
+        return done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def find_python(env, options, folder):
+    """The command of an interpreter that has the converter.
+
+    Raises:
+        BuildError: none was found, or the one that the user named has no converter.
+    """
+    project = env.subst("$PROJECT_DIR")
+    for named, source in (
+        (os.environ.get("UC_NN_PYTHON"), "$UC_NN_PYTHON"),
+        (options.get("python"), PREFIX + "python"),
+    ):
+        if named:
+            path = os.path.expanduser(named)
+            found = shutil.which(path) or os.path.join(project, path)
+            if has_converter([found], folder):
+                return [found]
+            raise BuildError(
+                f"error: {source} = {named} has no converter\n"
+                f"  why:  that Python does not start, or lacks uc_nn_pio or torch\n"
+                f"  next: {found} -m pip install uc_nn_pio"
+            )
+    tried = []
+    for command, source in candidates(env, options):
+        if not command[0] or command in [item[0] for item in tried]:
+            continue
+        tried.append((command, source))
+        if has_converter(command, folder):
+            return command
+    listing = "\n".join(f"          {' '.join(command)} ({source})" for command, source in tried)
+    raise BuildError(
+        "error: no Python with the converter was found\n"
+        f"  why:  the network changed, and to convert it takes uc_nn_pio and torch; tried\n{listing}\n"
+        f"  next: pip install uc_nn_pio into one of them, or name another: {PREFIX}python = /path/to/python"
+    )
+
+
+# The build ----------------------------------------------------------------------------------------------------------
+
+
+def convert(env, options, wanted, output, reason):
+    """Run the converter.
+
+    Raises:
+        BuildError: it failed; it has said why on stderr, and left the last good output.
+    """
+    os.makedirs(output, exist_ok=True)
+    command = find_python(env, options, output)
+    request = {"request": MANIFEST_VERSION, "project": env.subst("$PROJECT_DIR"), "output": output, **wanted}
+    path = os.path.join(output, "request.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(request, file, indent=1)
+    print(f"uc_nn: converting {', '.join(wanted['models'])} ({reason})")
+    sys.stdout.flush()
+    done = subprocess.run(
+        [*command, "-m", "uc_nn_pio.pio.generate", path],
+        cwd=output,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise BuildError("uc_nn: the conversion failed (see above)")
+
+
+def add_to_build(env, manifest, output):
+    """Add the generated sources, their headers and the linker script to the build."""
+    env["UC_NN_PYTHON"] = manifest["python"]
+    # The platform's own flags are known only after this script, hence the variable that looks them up when it is used.
+    env["_UC_NN_CCFLAGS"] = lambda target, source, env, for_signature: env.get("UC_NN_BASE_ENV", env)["CCFLAGS"]
+    env["UC_NN_BASE_ENV"] = env
+    objects = []
+    for source in manifest["sources"]:
+        target = os.path.join("$BUILD_DIR", "uc_nn", os.path.splitext(source)[0])
+        flags = ["$_UC_NN_CCFLAGS", *manifest.get("flags", {}).get(source, [])]
+        objects += env.Object(target=target, source=env.File(os.path.join(output, source)), CCFLAGS=flags)
+    env.Append(PIOBUILDFILES=objects)
+    bare = not env.get("PIOFRAMEWORK")
+    script = manifest["linker_script"]
+    if script and bare and not env.GetProjectOption("board_build.ldscript", ""):
+        env.Replace(LDSCRIPT_PATH=os.path.join(output, script))
+        env.Append(LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
+
+
+def main(env, targets):
+    """The whole script. ``targets`` are SCons's command line targets."""
+    output = os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
+    if env.IsCleanTarget():
+        return
+    options = read_options(env)
+    wanted = what_is_wanted(env, options)
+    manifest = read_manifest(output)
+    reason = stale_because(manifest, wanted, env.subst("$PROJECT_DIR"), output)
+    if reason and (env.IsIntegrationDump() or "envdump" in targets):
+        # An editor merely opened the folder: nothing of the user's runs.
+        sys.stderr.write(f"uc_nn: warning: the C of the networks is not up to date ({reason}); pio run makes it\n")
+    elif reason:
+        convert(env, options, wanted, output, reason)
+        manifest = read_manifest(output)
+        if manifest is None:
+            raise BuildError("error: the converter made nothing\n  next: is the Python that was named a Python?")
+    env.Append(CPPPATH=[output, *(os.path.join(output, name) for name in (manifest or {}).get("include", []))])
+    if manifest and all(os.path.isfile(os.path.join(output, name)) for name in manifest["outputs"]):
+        add_to_build(env, manifest, output)
+
+
+if "Import" in globals():  # SCons gives its scripts this function; it is missing where the converter imports this file
+    Import("env")  # noqa: F821
+    try:
+        main(env, list(COMMAND_LINE_TARGETS))  # noqa: F821
+    except BuildError as error:
+        sys.stderr.write(f"{error}\n")
+        env.Exit(1)  # noqa: F821
