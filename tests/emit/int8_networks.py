@@ -233,7 +233,7 @@ class _Drawer:
 def _float_graph(rng: random.Random, values: np.random.Generator) -> Graph:
     """A lowered chain of one to six layers."""
     draw = _Drawer(rng, values)
-    kinds = {"conv": 6, "max_pool": 1, "avg_pool": 2, "adaptive": 1, "activation": 1, "softmax": 0.3}
+    kinds = {"conv": 12, "max_pool": 1, "avg_pool": 2, "adaptive": 1, "activation": 1, "softmax": 0.3}
     for kind in rng.choices(list(kinds), list(kinds.values()), k=rng.randint(1, 3)):
         getattr(draw, kind)()
     if rng.random() < 0.6:

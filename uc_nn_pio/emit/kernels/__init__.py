@@ -8,6 +8,7 @@ import re
 from uc_nn_pio.emit.kernels.base import Kernel, Table, View
 from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
 from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
+from uc_nn_pio.emit.kernels.depthwise_int8 import DepthwiseInt8, is_depthwise
 from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
 from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxInt8, PermuteInt8, SoftmaxInt8
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
@@ -68,6 +69,8 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
                 )
             )
             continue
+        if kernel_type is Conv2dInt8 and is_depthwise(graph, node):
+            kernel_type = DepthwiseInt8
         kernel = kernel_type(graph, node, prefix, names[node.name], tuning)
         try:
             kernel.variables()
@@ -85,7 +88,7 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
 _RESERVED = frozenset(
     (
         "context input set_row push_row row reset run output argmax label hundredths pixels assert float"
-        " exp log sigmoid tanh requantize requantize_any first_tap end_tap"
+        " exp log sigmoid tanh requantize requantize_any requantize_leaky requantize_any_leaky first_tap end_tap"
     ).split()
 )
 _SUFFIXES = ("", *(f"_{part}" for part in "at border weights scratch edges channel row middle table".split()))

@@ -62,7 +62,7 @@ class Conv2dInt8(Kernel):
         starts = range(-columns.pool_pad, columns.out * columns.pool_stride - columns.pool_pad, columns.pool_stride)
         meets = any(columns.taps(p) for at in starts for p in range(at, at + columns.pool) if 0 <= p < columns.conv)
         taps = {"taps"} if rows.padded and meets else set()
-        return frozenset({self._requantizers.helper} | taps)
+        return self._requantizers.helpers | taps
 
     @property
     def packed(self) -> bool:

@@ -48,7 +48,7 @@ class LinearInt8(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        return frozenset({self._requantizers.helper})
+        return self._requantizers.helpers
 
     @property
     def packed(self) -> bool:

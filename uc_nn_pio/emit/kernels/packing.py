@@ -92,7 +92,12 @@ class Requantizers:
     @property
     def helper(self) -> str:
         """The function of ``math_int8.c.j2`` that computes it."""
-        return "requantize" if self.simple else "requantize_any"
+        return ("requantize" if self.simple else "requantize_any") + ("_leaky" if self.leaky else "")
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        """That function, and the one that it calls."""
+        return frozenset({self.helper, self.helper.removesuffix("_leaky")})
 
     @property
     def words(self) -> int:
