@@ -46,6 +46,18 @@ TEST_NEEDS = [
         ["qemu-system-misc"],
         "your system's package qemu or qemu-system-riscv",
     ),
+    (
+        "Arm cross compiler",
+        ["arm-none-eabi-gcc"],
+        ["gcc-arm-none-eabi"],
+        "your system's package arm-none-eabi-gcc, or the Arm GNU toolchain (macOS: brew install arm-none-eabi-gcc)",
+    ),
+    (
+        "QEMU for Arm",
+        ["qemu-system-arm"],
+        ["qemu-system-arm"],
+        "your system's package qemu or qemu-system-arm",
+    ),
     ("OpenOCD", ["openocd"], ["openocd"], "your system's package openocd (macOS: brew install open-ocd)"),
     ("cppcheck", ["cppcheck"], ["cppcheck"], "your system's package cppcheck"),
     (

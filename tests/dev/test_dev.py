@@ -73,7 +73,7 @@ class Machine:
 
 ALL_PROGRAMS = (
     *("riscv64-unknown-elf-gcc", "gcc", "g++", "clang"),
-    *("qemu-system-riscv32", "openocd", "cppcheck", "gdb-multiarch"),
+    *("qemu-system-riscv32", "arm-none-eabi-gcc", "qemu-system-arm", "openocd", "cppcheck", "gdb-multiarch"),
 )
 
 
@@ -122,7 +122,8 @@ def test_all_tools_of_the_tests_by_sudo(machine: Machine, monkeypatch: pytest.Mo
     assert machine.run("test") == 0
     calls = machine.calls()
     install = next(call for call in calls if call.startswith("apt-get") and " install " in call)
-    wanted = "gcc-riscv64-unknown-elf gcc libc6-dev g++ clang qemu-system-misc openocd cppcheck gdb-multiarch"
+    wanted = "gcc-riscv64-unknown-elf gcc libc6-dev g++ clang qemu-system-misc gcc-arm-none-eabi qemu-system-arm"
+    wanted += " openocd cppcheck gdb-multiarch"
     assert install.endswith(f"--no-install-recommends {wanted}")
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update" in calls
 
@@ -149,6 +150,8 @@ def test_elsewhere_the_list_of_what_is_missing(
         "gcc-riscv64-unknown-elf",
         "g++",
         "qemu-system-misc",
+        "gcc-arm-none-eabi",
+        "qemu-system-arm",
         "openocd",
         "cppcheck",
         "gdb-multiarch",
