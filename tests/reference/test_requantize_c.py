@@ -10,11 +10,19 @@ import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from math import floor
+from pathlib import Path
 
 import jinja2
 import numpy as np
 import pytest
 
+from tests.emit.harness import case_of, run_sanitized
+from tests.emit.int8_networks import design_of_int8
+from uc_nn_pio.emit.kernels.tuning import Tuning
+from uc_nn_pio.graph.build import GraphBuilder
+from uc_nn_pio.graph.ops import Conv2d
+from uc_nn_pio.graph.quant import QuantParams
+from uc_nn_pio.quantize import IntegerWeights, with_integers
 from uc_nn_pio.reference.integer import requantize
 
 LOWEST, HIGHEST = -(2**31), 2**31 - 1
@@ -156,3 +164,31 @@ def test_ends_and_ties(functions: dict[str, Function]) -> None:
         for z, lo, hi in RANGES[:3]:
             agree(functions["requantize_any"], acc, np.full(len(acc), q), e, z, lo, hi)
             agree(functions["requantize"], acc[holds], np.full(holds.sum(), q), e[holds], z, lo, hi)
+
+
+def test_the_formula_of_depthwise_convolutions_at_random(tmp_path: Path) -> None:
+    """They take one upper half of a product where that gives the same. A kernel of one tap on each of the 256 inputs,
+    with another bias, weight and multiplier in every channel: 614,400 cases, most of them near the output's range."""
+    rng = np.random.default_rng(4)
+    shape = (600, 16, 16)
+    inputs = np.array([rng.permutation(256) - 128 for _ in range(2 * shape[0])], np.int8).reshape(2, *shape)
+    cases, expected = [], []
+    for number, (z, zero_point) in enumerate([(3, -5), (-128, -128)]):
+        bits = rng.integers(10, 27, shape[0])  # of the accumulator; a multiplier to match
+        bias = rng.integers(-(2**bits), 2**bits, endpoint=True).astype(np.int32)
+        weight = rng.integers(-127, 128, (shape[0], 1, 1, 1)).astype(np.int8)
+        scale = (np.exp2(7.0 - bits) * rng.uniform(0.3, 1.6, shape[0])).astype(np.float32)
+        build = GraphBuilder("net")
+        op = Conv2d(groups=shape[0])
+        build.add("layer", op, build.input("x", shape), weight=weight, bias=bias)
+        params = {name: QuantParams(np.float32(1), zero) for name, zero in (("x", z), ("layer", zero_point))}
+        graph = with_integers(build.graph("layer"), params, {"layer": IntegerWeights(weight, scale, bias)})
+        design = design_of_int8(graph, Tuning(packed=bool(number)), f"net{number}")
+        assert design.kernels[0].narrow
+        cases.append(case_of(design, inputs))
+        q, e = (graph.constant(graph.nodes[0], role).reshape(-1, 1, 1) for role in ("multiplier", "exponent"))
+        acc = bias.reshape(-1, 1, 1) + weight[:, 0].astype(np.int64) * (inputs.astype(np.int64) - z)
+        expected.append(by_divisions(acc, q.astype(np.int64), e.astype(np.int64), zero_point, -128, 127))
+    for found, wanted in zip(run_sanitized(cases, tmp_path), expected, strict=True):
+        assert np.array_equal(found, wanted)
+        assert (np.abs(wanted.astype(int)) < 120).mean() > 0.2, "not all of them saturate"
