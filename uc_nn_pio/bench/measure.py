@@ -2,56 +2,79 @@
 
 Instructions are exact (``minstret``) and repeat. Cycles are those of the virtual board's cycle model, with the limits
 that ``docs/virtual-board.md`` states. The compiler is the machine's RISC-V GCC, with the flags of a PlatformIO build.
+
+An inference counts from uint8 pixels in RAM to the class: ``set_row`` for every row, ``run``, ``argmax``. Each call is
+counted apart and added up; copying the picture from flash into the row is in between. What reading the counters takes
+is measured around nothing and subtracted.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import numpy as np
 
+from uc_nn_pio.bench.toolchain import compile_model, compiler, link, object_sizes, version
+from uc_nn_pio.bench.watch import Costs, TableReads, Watch
 from uc_nn_pio.boards import Board
 from uc_nn_pio.convert import Conversion
-from uc_nn_pio.errors import ToolError, VirtualBoardError
+from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
-from uc_nn_pio.pio.packages import compiler_prefix
-from uc_nn_pio.resources import resources
 
-FLAGS = ("-Os", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
+DUAL_IO = 0x00BB_1447
+"""QSPI0's ffmt for command 0xBB of the IS25LP128: address and data on two lines, 4 clocks between them."""
+
+MOST_INSTRUCTIONS = 40_000_000_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """One inference, from uint8 pixels to the class. ``stack`` is bytes below the caller's stack pointer."""
+    """One inference, from uint8 pixels to the class. ``stack`` is bytes below the caller's stack pointer; ``costs`` are
+    the virtual board's counts of the same span."""
 
     best: int
     instructions: int
     cycles: int
     stack: int
+    costs: Costs
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """``runs`` in the pictures' order; ``code_bytes`` and ``const_bytes`` of the model's own object file."""
+    """``runs`` in the pictures' order, each with the code in the I-cache; ``cold`` is that picture again which took the
+    most cycles, with an empty one. ``code_bytes`` and ``const_bytes`` are of the model's own object file.
+    ``flash_bytes``, ``tables``: data that one inference reads from flash, all and by constant table."""
 
     compiler: str
     runs: tuple[Run, ...]
+    cold: Run
     code_bytes: int
     const_bytes: int
+    flash_bytes: int
+    tables: Mapping[str, TableReads]
 
     @property
     def worst(self) -> Run:
         return max(self.runs, key=lambda run: run.cycles)
 
 
-def measure(conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int) -> Measurement:
+def measure(
+    conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, ffmt: int | None = None
+) -> Measurement:
     """Run a converted model on raw pictures (N, C, H, W) uint8.
+
+    Args:
+        conversion: the model; its input is an image.
+        pictures: what ``set_row`` is given.
+        board: the virtual board, or one with more RAM.
+        core_hz: the core clock. Cycles do not depend on it.
+        ffmt: what QSPI0's register of that name is set to, by code in RAM; None: as after reset.
 
     Raises:
         ToolError: no RISC-V compiler, or it refuses the C.
@@ -59,65 +82,64 @@ def measure(conversion: Conversion, pictures: np.ndarray, board: Board, core_hz:
     """
     from uc_nn_pio.virtual import VirtualBoard
 
-    name, compiler = conversion.name, compiler_prefix() + "gcc"
+    rows = pictures.shape[2]
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
-        write_sources(folder, conversion, pictures, board, core_hz)
-        code, const = build(compiler, folder, conversion, board)
+        write_sources(folder, conversion, pictures, board, core_hz, ffmt)
+        code, const = build(folder, conversion, board)
         machine = VirtualBoard(folder / "bench.elf", board, camera=False)
-        result = machine.run(until="end", max_instructions=4_000_000_000)
-    if result.reason != "until":
-        raise VirtualBoardError("the measuring program did not come to its end", where=name, why=machine.text[-200:])
-    pattern = r"run (-?\d+) instructions (\d+) cycles (\d+) stack (\d+)"
-    runs = tuple(Run(*map(int, match)) for match in re.findall(pattern, machine.text))
-    return Measurement(_version(compiler), runs, code, const)
+        # two windows count nothing, the first inference fills the I-cache, the second is looked at
+        watch = Watch(machine, range(2 + (rows + 1), 2 + 2 * (rows + 1)))
+        result = machine.run(until="end", max_instructions=MOST_INSTRUCTIONS)
+        if result.reason != "until":
+            why = f"{result.reason}: {machine.text[-200:]}"
+            raise VirtualBoardError("the measuring program did not come to its end", where=conversion.name, why=why)
+        names = [f"{conversion.name}_{table.name}" for k in conversion.design.kernels for table in k.tables()]
+        tables = watch.tables(folder / "bench.elf", names)
+    _, *runs, cold = _runs(machine.text, watch.windows, rows)
+    return Measurement(version(), tuple(runs), cold, code, const, watch.read_bytes, tables)
 
 
-def write_sources(folder: Path, conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int) -> None:
+def _runs(text: str, windows: list[Costs], rows: int) -> list[Run]:
+    """Every inference of the program, in order, without what counting it took."""
+    (_, nothing, *parts), count = windows, rows + 1
+    empty = tuple(map(int, re.findall(r"nothing instructions (\d+) cycles (\d+)", text)[-1]))
+    runs = []
+    for at, match in enumerate(re.findall(r"run (-?\d+) instructions (\d+) cycles (\d+) stack (\d+)", text)):
+        best, instructions, cycles, stack = map(int, match)
+        costs = sum(parts[at * count : (at + 1) * count], Costs()) - nothing.times(count)
+        runs.append(Run(best, instructions - count * empty[0], cycles - count * empty[1], stack, costs))
+    return runs
+
+
+def write_sources(
+    folder: Path, conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, ffmt: int | None = None
+) -> None:
     """Put everything but the drivers into ``folder``: the model, the measuring program, the board's files."""
     texts = {
         **conversion.files,
         **render_board_files(board, core_hz=core_hz),
-        "main.c": _main(conversion.name, pictures),
+        "main.c": _main(conversion.name, pictures, ffmt),
     }
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
 
 
-def _main(name: str, pictures: np.ndarray) -> str:
+def _main(name: str, pictures: np.ndarray, ffmt: int | None) -> str:
     template = (Path(__file__).parent / "main.c.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     rows = to_memory(pictures, rank=3).tolist()
-    return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows)
+    return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows, ffmt=ffmt)
 
 
-def build(compiler: str, folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]:
+def build(folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]:
     """Link ``bench.elf`` and ``bench.map`` from the files in ``folder``.
 
     Returns the bytes of code and of constants in the model's own object file.
     """
-    fe310 = resources("firmware_template") / "lib" / "fe310"
-    flags = [*FLAGS, f"-march={board.march}", f"-mabi={board.mabi}", f"-mcmodel={board.mcmodel}"]
-    # GCC 12 and later name the CSR instructions apart; older ones do not know the option
-    if int(_version(compiler).split(".")[0]) >= 11:
-        flags.append("-misa-spec=2.2")
-    _run(compiler, *flags, *conversion.compile_flags, "-c", f"{conversion.name}.c", "-o", "model.o", folder=folder)
-    drivers = sorted(str(path) for path in fe310.iterdir() if path.suffix in (".c", ".S"))
-    link = ["-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=bench.map", "-T", "link.ld", "-lgcc"]
-    _run(compiler, *flags, f"-I{fe310}", "-I.", "main.c", "model.o", *drivers, *link, "-o", "bench.elf", folder=folder)
-    sizes = _run(compiler.removesuffix("gcc") + "size", "-A", "model.o", folder=folder)
-    sections = re.findall(r"^\.(\S+)\s+(\d+)", sizes, flags=re.M)
-    code = sum(int(size) for section, size in sections if section.startswith("text"))
-    const = sum(int(size) for section, size in sections if section.startswith(("rodata", "srodata")))
-    return code, const
+    compile_model(folder, conversion, board)
+    link(folder, board, ["main.c", "model.o"], "bench")
+    return object_sizes(folder / "model.o")
 
 
-def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _run(*command: str, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ToolError(f"{command[0]} failed", why=done.stderr.strip())
-    return done.stdout
+__all__ = ["DUAL_IO", "Measurement", "Run", "build", "compiler", "measure", "version", "write_sources"]
