@@ -140,6 +140,11 @@ def write_data(data: mnist.Mnist, models: Path, tests: Path | None) -> None:
         mnist.save_npz(tests / "mnist_test_1000.npz", images=images, labels=labels)
 
 
+def write_test(test: mnist.Digits, path: Path) -> None:
+    """Write all test digits as the network sees them, for ``validate`` and the bench."""
+    mnist.save_npz(path, images=mnist.network_view(test.images), labels=test.labels)
+
+
 def report(network: LeNet5, test: mnist.Digits, out: TextIO) -> None:
     """Print how ``network`` does on plain digits and through the camera's path."""
     for count in (10_000, 1_000):
@@ -189,10 +194,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--paper", action="store_true", help="torch's own first weights, as in the paper")
     parser.add_argument("--write-data", action="store_true", help="also write the small sets in models/data/")
     parser.add_argument("--test-data", type=Path, metavar="FOLDER", help="with --write-data: 1,000 raw digits go here")
+    parser.add_argument("--only-test-set", type=Path, metavar="FILE", help="only write all test digits there")
     options = parser.parse_args(arguments)
     torch.set_num_threads(THREADS)
     try:
         data = mnist.load(options.mnist or mnist.fetch(HERE / ".cache"))
+        if options.only_test_set is not None:
+            write_test(data.test, options.only_test_set)
+            print(f"wrote {options.only_test_set}")
+            return 0
         if options.write_data:
             write_data(data, HERE / "models", options.test_data)
         network = train(data, options.seed, options.paper, sys.stdout)

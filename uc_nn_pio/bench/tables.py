@@ -53,7 +53,8 @@ def _block(row: Row) -> list[str]:
         lines += wrap(_accuracy(row["accuracy"]), _WIDTH, initial_indent="  accuracy      ", subsequent_indent=" " * 16)
     if row["labelled"]:
         lines.append(f"  board         {row['right']} of {row['labelled']} pictures right")
-    return [*lines, f"  {row['compiler']} {row['flags']}"]
+    built = f"{row['compiler']} {row['flags']}"
+    return [*lines, *wrap(built, _WIDTH, initial_indent="  built by      ", subsequent_indent=" " * 16)]
 
 
 def _speeds(row: Row) -> str:
