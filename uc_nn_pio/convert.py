@@ -6,7 +6,7 @@ spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,7 @@ def design_of_graph(
     kernels = _fitting(graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, budget)
     problem = make_problem(graph, kernels)
     plan = make_plan(problem, spec.memory.schedule, budget)
+    kernels = tuple(replace(k, rows_apart=index < len(plan.windows)) for index, k in enumerate(kernels))
     tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
     return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board), noise)
 
@@ -136,7 +137,7 @@ def _fitting(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: i
         if plan.total_bytes <= budget:
             break
         last = {f"{k.node.name}.scratch": (at, k.smaller()) for at, k in enumerate(kernels) if k.smaller()}
-        reaching = [last[p.name] for p in plan.placements if p.name in last and align(p.end) == plan.total_bytes]
+        reaching = [last[p.name] for p in plan.placements if p.name in last and align(p.end) == plan.memory_bytes]
         if not reaching:
             break
         at, smaller = reaching[0]
@@ -147,7 +148,16 @@ def _fitting(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: i
 def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
     """What the scheduler needs to know of a graph and its kernels: sizes and lifetimes."""
     steps = tuple(
-        Step(k.node.name, k.node.inputs, k.node.outputs, scratch=k.scratch_bytes, in_place=k.in_place) for k in kernels
+        Step(
+            k.node.name,
+            k.node.inputs,
+            k.node.outputs,
+            scratch=k.scratch_bytes,
+            in_place=k.in_place,
+            rows=k.row_need,
+            row_bytes=k.input.bytes // k.input.shape[1] if k.input.is_map else 0,
+        )
+        for k in kernels
     )
     return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs)
 

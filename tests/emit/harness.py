@@ -25,15 +25,46 @@ _MAIN = """
 #include <string.h>
 {includes}
 
-#define RUN(NAME, UPPER, ELEMENT, PAIRS)                                        \\
+static void take(void *to, size_t size, size_t count)
+{{
+    if (fread(to, size, count, stdin) != count) exit(2);
+}}
+
+/* The whole input, or a row of a's and a row of b's in turn, behind a frame that both leave half-way. */
+#define FILL0(NAME, UPPER, ELEMENT)                                             \\
+    take(NAME##_input(a), sizeof(ELEMENT), UPPER##_INPUT_SIZE);                 \\
+    take(NAME##_input(b), sizeof(ELEMENT), UPPER##_INPUT_SIZE)
+#define FILL1(NAME, UPPER, ELEMENT)                                             \\
+    do {{                                                                       \\
+        static ELEMENT picture[UPPER##_INPUT_SIZE];                             \\
+        const size_t row = UPPER##_INPUT_SIZE / UPPER##_INPUT_H;                \\
+        NAME##_reset(a);                                                        \\
+        NAME##_reset(b);                                                        \\
+        for (int y = 0; y < UPPER##_INPUT_H / 2; y++) {{                        \\
+            memset(NAME##_row(a), y + 77, row * sizeof(ELEMENT));               \\
+            if (NAME##_push_row(a) != UPPER##_INPUT_H - 1 - y) exit(3);         \\
+        }}                                                                      \\
+        NAME##_reset(a);                                                        \\
+        memset(a, 0xC3, UPPER##_CONTEXT_BYTES);                                 \\
+        NAME##_reset(a);                                                        \\
+        take(picture, sizeof(ELEMENT), UPPER##_INPUT_SIZE);                     \\
+        for (size_t y = 0; y < UPPER##_INPUT_H; y++) {{                         \\
+            memcpy(NAME##_row(a), picture + y * row, row * sizeof(ELEMENT));    \\
+            NAME##_push_row(a);                                                 \\
+            take(NAME##_row(b), sizeof(ELEMENT), row);                          \\
+            if (NAME##_push_row(b) != UPPER##_INPUT_H - 1 - (int)y) exit(3);    \\
+        }}                                                                      \\
+        if (NAME##_push_row(a) != 0) exit(3);                                   \\
+    }} while (0)
+
+#define RUN(NAME, UPPER, ELEMENT, PAIRS, STREAMED)                                        \\
     do {{                                                                       \\
         NAME##_context *a = malloc(UPPER##_CONTEXT_BYTES);                      \\
         NAME##_context *b = malloc(UPPER##_CONTEXT_BYTES);                      \\
         memset(a, 0xA5, UPPER##_CONTEXT_BYTES);                                 \\
         memset(b, 0x5A, UPPER##_CONTEXT_BYTES);                                 \\
         for (int i = 0; i < PAIRS; i++) {{                                      \\
-            if (fread(NAME##_input(a), sizeof(ELEMENT), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
-            if (fread(NAME##_input(b), sizeof(ELEMENT), UPPER##_INPUT_SIZE, stdin) != UPPER##_INPUT_SIZE) return 2; \\
+            FILL##STREAMED(NAME, UPPER, ELEMENT);                               \\
             NAME##_run(a);                                                      \\
             NAME##_run(b);                                                      \\
             fwrite(NAME##_output(a), sizeof(ELEMENT), UPPER##_OUTPUT_SIZE, stdout); \\
@@ -67,6 +98,11 @@ class Case:
     def dtype(self) -> np.dtype:
         return self.inputs.dtype
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the model is given rows, and has no input to fill."""
+        return f"{self.name.upper()}_STREAMED 1" in self.files[f"{self.name}.h"]
+
 
 def case_of(design: Design, inputs: np.ndarray) -> Case:
     """The case of a design; inputs are float32 or int8, as the design says."""
@@ -84,7 +120,8 @@ def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc", le
     main = _MAIN.format(
         includes="\n".join(f'#include "{case.name}.c"' for case in cases),
         runs="\n".join(
-            f"    RUN({case.name}, {case.name.upper()}, {element[case.dtype]}, {len(case.inputs) // 2});"
+            f"    RUN({case.name}, {case.name.upper()}, {element[case.dtype]}, {len(case.inputs) // 2}, "
+            f"{int(case.streamed)});"
             for case in cases
         ),
     )

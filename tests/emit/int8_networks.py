@@ -55,7 +55,9 @@ def board_of(tuning: Tuning, ram: int = 1 << 20) -> Board:
     return Board("test", "test", "test", "rv32imac", "ilp32", "medany", {"ram": region}, {"kernels": asdict(tuning)})
 
 
-def design_of_int8(graph: Graph, tuning: Tuning, name: str = "net", ram_budget: int | None = None) -> Design:
+def design_of_int8(
+    graph: Graph, tuning: Tuning, name: str = "net", ram_budget: int | None = None, schedule: str = "auto"
+) -> Design:
     """Kernels and plan of an int8 graph."""
     entry = graph.tensor(graph.inputs[0])
     spec = ModelSpec(
@@ -65,7 +67,7 @@ def design_of_int8(graph: Graph, tuning: Tuning, name: str = "net", ram_budget: 
         text_sha256="0" * 64,
         input=InputSpec(entry.shape),
         output=OutputSpec(),
-        memory=MemorySpec(ram_budget=ram_budget),
+        memory=MemorySpec(schedule=schedule, ram_budget=ram_budget),
     )
     return design_of_graph(spec, graph, graph, board_of(tuning))
 

@@ -11,12 +11,19 @@ def times(name: str, factor: int) -> str:
 
 def affine(name: str, factor: int, offset: int, other: str | None = None, other_factor: int = 1) -> str:
     """``name * factor + other * other_factor + offset``."""
-    text = times(name, factor)
+    terms = [times(name, factor)] if factor or other is None else []
     if other is not None:
-        text += f" + {times(other, other_factor)}"
+        terms.append(times(other, other_factor))
+    text = " + ".join(terms)
     if offset:
         text += f" {'+' if offset > 0 else '-'} {abs(offset)}"
     return text
+
+
+def held_row(step: int, top: int) -> str:
+    """The first row that is held of a window when output row ``py`` is made: ``max(0, py * step + top)``."""
+    first = affine("py", step, top)
+    return f"{first} > 0 ? {first} : 0" if top < 0 else first
 
 
 def inside(name: str, span: object, size: int) -> str:

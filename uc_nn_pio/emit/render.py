@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import jinja2
@@ -19,6 +19,7 @@ from uc_nn_pio.design import Design, graph_hash
 from uc_nn_pio.emit.expressions import affine, c_float, c_word, inside, times
 from uc_nn_pio.emit.kernels import Kernel, Table, View
 from uc_nn_pio.emit.kernels.base import shape_text
+from uc_nn_pio.emit.stream import StreamedLayer
 from uc_nn_pio.escape import c_comment, c_string
 from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import DType, Tensor
@@ -48,6 +49,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(c_float=c_float, c_string=c_string, c_comment=c_comment, shape=shape_text)
     environment.filters["rows"] = _rows
+    environment.filters["outdent"] = _outdent
     environment.filters["format_as"] = lambda value, form: form % value
     environment.globals.update(affine=affine, times=times, inside=inside)
     return environment
@@ -72,6 +74,7 @@ def render(design: Design) -> dict[str, str]:
     environment = _environment()
     name = design.spec.name
     layers = [_layer(environment, design, kernel) for kernel in design.kernels]
+    stream = _stream(design)
     variables = {
         "name": name,
         "prefix": name,
@@ -91,6 +94,8 @@ def render(design: Design) -> dict[str, str]:
         "output_at": _pointer(design, design.plan.placement(design.graph.outputs[0])),
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
+        "stream": stream,
+        "moves_words": all(layer.unit < layer.row for layer in stream) if design.precision == "int8" else False,
         "hundredths": _hundredths(design.graph.tensor(design.graph.outputs[0])),
     }
     return {
@@ -104,8 +109,12 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
     arguments = [_pointer(design, x), _pointer(design, y)]
     buffers = f"reads bytes {x.offset}..{x.end - 1}, writes {y.offset}..{y.end - 1}"
+    if kernel.rows_apart:
+        assert kernel.row_need is not None
+        buffers = f"a window of {kernel.row_need.rows} rows in bytes {x.offset}..{x.end - 1}"
+        buffers += "" if y.name in plan.windows else f", writes {y.offset}..{y.end - 1}"
     shared = (node.output, node.inputs[0]) in plan.shared
-    ram = x.size if shared else x.size + y.size
+    ram = x.size if shared or y.name in plan.windows else x.size + y.size
     if kernel.scratch_bytes:
         scratch = plan.placement(f"{node.name}.scratch")
         arguments.append(_pointer(design, scratch))
@@ -124,8 +133,9 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         weight_bytes=sum(table.bytes for table in kernel.tables()),
         macs=macs(design.graph, node),
     )
-    comment = f"/* {kernel.name}: {node.op.title}, {shapes}; layer {source}.\n * Context: {buffers}. */"
-    call = f"{kernel.function}({', '.join(arguments)});"
+    each = ", one output row a call" if kernel.rows_apart else ""
+    comment = f"/* {kernel.name}: {node.op.title}, {shapes}{each}; layer {source}.\n * Context: {buffers}. */"
+    call = f"{kernel.function}({', '.join(arguments)});" if not kernel.rows_apart else ""
     if kernel.free_in_place and shared:
         return line(call=f"/* {kernel.name}: {node.op.title}, the same bytes under another shape */", text="")
     text = _tidy(
@@ -141,6 +151,40 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     return line(call=call, text=text)
 
 
+def _stream(design: Design) -> list[StreamedLayer]:
+    """The layers that work row by row, in order; empty for a schedule that has none."""
+    plan, layers = design.plan, []
+    count = len(plan.windows)
+    words = design.precision == "int8" and all(_row_elements(k.input) % 4 == 0 for k in design.kernels[:count])
+    for index, kernel in enumerate(design.kernels[:count]):
+        window, row = plan.placement(kernel.node.inputs[0]), _row_elements(kernel.input)
+        assert kernel.row_need is not None
+        layers.append(
+            StreamedLayer(
+                index=index,
+                name=kernel.name,
+                function=kernel.function,
+                need=kernel.row_need,
+                window=_pointer(design, window),
+                units=_pointer(design, replace(window, scratch=words)),
+                row=row,
+                unit=row // 4 if words else row,
+                collects=_pointer(design, plan.placement(kernel.node.output)) if index == count - 1 else None,
+                made_row=_row_elements(kernel.output),
+                scratch=_pointer(design, plan.placement(f"{kernel.node.name}.scratch"))
+                if kernel.scratch_bytes
+                else None,
+                takes_row=kernel.uses_row,
+            )
+        )
+    return layers
+
+
+def _row_elements(tensor: Tensor) -> int:
+    channels, _, width = tensor.shape
+    return channels * width
+
+
 def _hundredths(output: Tensor) -> dict[str, int] | None:
     """``factor / 2^shift`` for the scale times 100, with as many bits as 255 steps leave in int32."""
     if output.quant is None:
@@ -148,6 +192,11 @@ def _hundredths(output: Tensor) -> dict[str, int] | None:
     scale = min(100 * float(output.quant.scale), 2.0**22)
     shift = max(s for s in range(23) if s == 0 or 256 * scale * 2**s < 2**30)
     return {"factor": round(scale * 2**shift), "shift": shift, "half": (1 << shift) // 2}
+
+
+def _outdent(text: str, columns: int) -> str:
+    """The text with so many spaces less in front of its lines."""
+    return re.sub(rf"(?m)^ {{1,{columns}}}", "", text) if columns else text
 
 
 def _tidy(text: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.schedule.pingpong import PingPong, paper_formula
 from uc_nn_pio.schedule.plan import Placement, Plan, Problem, Scheduler, Step, align, check
+from uc_nn_pio.schedule.rows import RowNeed
+from uc_nn_pio.schedule.streamed import Streamed, streamable
 
-SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (PingPong(),)}
+SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (PingPong(), Streamed())}
 
 
 def make_plan(problem: Problem, schedule: str, budget: int | None = None) -> Plan:
@@ -18,7 +20,7 @@ def make_plan(problem: Problem, schedule: str, budget: int | None = None) -> Pla
     Raises:
         PlanError: over budget, naming the step that needs most, or the problem does not suit the schedule.
     """
-    names = list(SCHEDULERS) if schedule == "auto" else [schedule]
+    names = ["pingpong"] if schedule == "auto" else [schedule]
     plan = SCHEDULERS[names[0]].plan(problem)
     check(plan, problem)
     if budget is not None and plan.total_bytes > budget:
@@ -49,10 +51,13 @@ __all__ = [
     "Placement",
     "Plan",
     "Problem",
+    "RowNeed",
     "Scheduler",
     "Step",
+    "Streamed",
     "align",
     "check",
     "make_plan",
     "paper_formula",
+    "streamable",
 ]

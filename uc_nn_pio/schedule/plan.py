@@ -9,10 +9,11 @@ output to the last step. All sizes and offsets are bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from uc_nn_pio.errors import PlanError
+from uc_nn_pio.schedule.rows import RowNeed
 
 ALIGNMENT = 4
 
@@ -24,23 +25,32 @@ def align(size: int, to: int = ALIGNMENT) -> int:
 @dataclass(frozen=True)
 class Step:
     """One kernel. ``in_place`` says that it may write its output over its first input (never into other bytes of it
-    before they are read)."""
+    before they are read). ``rows`` says what it needs to work row by row, ``row_bytes`` the size of an input row; None
+    where it cannot."""
 
     name: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     scratch: int = 0
     in_place: bool = False
+    rows: RowNeed | None = None
+    row_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Steps in order, the size of every buffer, and which buffers come in and go out."""
+    """Steps in order, the size of every buffer, and which buffers come in and go out. The first ``rows_apart`` steps
+    take turns row by row, so that their buffers live together."""
 
     steps: tuple[Step, ...]
     sizes: Mapping[str, int]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    rows_apart: int = 0
+
+    def streamed(self, steps: int, windows: Mapping[str, int]) -> Problem:
+        """The same with the first ``steps`` streamed through ``windows``, bytes by buffer."""
+        return replace(self, rows_apart=steps, sizes={**self.sizes, **windows})
 
     def lifetime(self, name: str) -> tuple[int, int]:
         """First and last step at which ``name`` must keep its bytes."""
@@ -48,6 +58,8 @@ class Problem:
         readers = [i for i, step in enumerate(self.steps) if name in step.reads]
         first = 0 if name in self.inputs else writers[0]
         last = len(self.steps) - 1 if name in self.outputs else max(readers, default=first)
+        if first < self.rows_apart:
+            return 0, max(self.rows_apart - 1, last)
         return first, max(first, last)
 
 
@@ -71,7 +83,9 @@ class Placement:
 class Plan:
     """The context's layout. ``activation_bytes`` is what the schedule's formula gives, ``total_bytes`` adds scratch.
 
-    ``shared`` lists pairs (output, input) that lie on the same bytes on purpose: the step works in place.
+    ``shared`` lists pairs (output, input) that lie on the same bytes on purpose: the step works in place. ``windows``
+    are the buffers, in order, of which only a window of rows is held, with their bytes; the steps that read them work
+    row by row, and ``counter_bytes`` at the context's end say how far they are.
     """
 
     schedule: str
@@ -79,11 +93,18 @@ class Plan:
     activation_bytes: int
     total_bytes: int
     shared: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    windows: Mapping[str, int] = field(default_factory=dict)
+    counter_bytes: int = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of buffers and scratch: the context without its counters."""
+        return self.total_bytes - self.counter_bytes
 
     @property
     def scratch_bytes(self) -> int:
         """Bytes of the context that exist for scratch alone (scratch laid into free activation bytes costs nothing)."""
-        return self.total_bytes - self.activation_bytes
+        return self.memory_bytes - self.activation_bytes
 
     def placement(self, name: str) -> Placement:
         return next(item for item in self.placements if item.name == name)
@@ -104,11 +125,12 @@ def check(plan: Plan, problem: Problem) -> None:
         PlanError: an overlap, a missing buffer, a wrong size or a placement outside the context. A defect of the
             scheduler, never of the user's model.
     """
+    problem = problem.streamed(len(plan.windows), plan.windows)
     names = {item.name for item in plan.placements if not item.scratch}
     if names != set(problem.sizes):
         raise PlanError(f"schedule {plan.schedule} left out {sorted(set(problem.sizes) ^ names)}")
     for item in plan.placements:
-        if item.end > plan.total_bytes or item.offset % ALIGNMENT:
+        if item.end > plan.memory_bytes or item.offset % ALIGNMENT:
             raise PlanError(f"schedule {plan.schedule} placed {item.name} at {item.offset}..{item.end}")
         if not item.scratch and (
             item.size != problem.sizes[item.name] or (item.first, item.last) != problem.lifetime(item.name)

@@ -64,8 +64,7 @@ class NotBuilt:
 
 
 NOT_BUILT = (
-    NotBuilt("memory.schedule", "the streamed schedule", "schedule: pingpong or auto", value="streamed"),
-    NotBuilt("memory.schedule", "the arena schedule", "schedule: pingpong or auto", value="arena"),
+    NotBuilt("memory.schedule", "the arena schedule", "schedule: auto, pingpong or streamed", value="arena"),
     NotBuilt("memory.ram_weights", "placing weights in RAM", "ram_weights: none, all weights in flash", spare="none"),
     NotBuilt("flash", "setting up the flash interface", "the board's reset settings, without this key"),
     NotBuilt("input", "a network with several inputs", "one input: a mapping with shape", value="[]"),
@@ -180,7 +179,7 @@ CALIBRATION = Section(
 )  # fmt: skip
 MEMORY = Section(
     (
-        Key("schedule", Choice(("auto", "pingpong")), "how activations share RAM; auto by default"),
+        Key("schedule", Choice(("auto", "pingpong", "streamed")), "how activations share RAM; auto by default"),
         Key("ram_budget", Size(), "bytes that the network may use: 6144 or 6K; by default what the board leaves"),
         Key("firmware_reserve", Size(0), "bytes of RAM kept for the rest of the firmware where no budget is given; 4K"),
         Key("ram_weights", Choice(("none",)), "which weights to copy into RAM; none by default"),

@@ -15,6 +15,7 @@ import numpy as np
 from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.graph.ir import Graph, Node, Tensor
 from uc_nn_pio.graph.ops import Activation, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ class View:
         return channels * width
 
     def row(self, y: str) -> str:
-        """C expression for the first element of row ``y``: the only way in which kernels address rows."""
+        """C expression for the first element of row ``y``: the only way in which kernels address rows. Of a window it
+        is the row behind its first one."""
+        if y.isdigit():
+            return f"{self.pointer} + {int(y) * self.row_elements}" if int(y) else self.pointer
         row = y if y.isidentifier() else f"({y})"
         return f"{self.pointer} + {row} * {self.row_elements}"
 
@@ -61,6 +65,8 @@ class Kernel:
     prefix: str
     name: str
     tuning: Tuning = PLAIN
+    rows_apart: bool = False
+    """One output row a call, from a window of the input's rows (schedule ``streamed``); else the whole map."""
 
     op_type: ClassVar[type[Op]]
     template: ClassVar[str]
@@ -91,6 +97,26 @@ class Kernel:
         return None
 
     @property
+    def row_need(self) -> RowNeed | None:
+        """What the kernel needs to work row by row; None where it cannot."""
+        return None
+
+    @property
+    def uses_row(self) -> bool:
+        """Whether the C has to know which row ``py`` of the output it makes. Not where every row is made alike."""
+        return True
+
+    @property
+    def row_parameter(self) -> str:
+        return ", int32_t py" if self.rows_apart and self.uses_row else ""
+
+    @property
+    def elements(self) -> int:
+        """Elements that a call puts out: all, or a row's."""
+        channels, _, width = self.output.shape if self.rows_apart else (0, 0, 0)
+        return channels * width if self.rows_apart else self.output.elements
+
+    @property
     def in_place(self) -> bool:
         """Whether the output may lie on the input's bytes."""
         return False
@@ -111,6 +137,11 @@ class Kernel:
     def variables(self) -> Mapping[str, Any]:
         """What the template sees besides ``k``, ``x``, ``y`` and ``scratch``."""
         return {}
+
+
+def each_row(entry: Tensor) -> RowNeed | None:
+    """Of a kernel that makes each row of a map from the same one of its input; None where there are no rows."""
+    return RowNeed(entry.shape[1], entry.shape[1], 1, 0, 1, entry.shape[1] - 1) if entry.is_map else None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+from uc_nn_pio.emit.expressions import held_row
 from uc_nn_pio.emit.kernels.base import Kernel, Table, bias_in_front, helpers_of
+from uc_nn_pio.emit.kernels.conv_geometry import Axis, axes
 from uc_nn_pio.graph.ops import Conv2d, MaxPool2d, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 # Sums of a window that are worth holding at once: more only spill, and soft-float calls dominate anyway.
 MAX_BLOCK = 9
@@ -54,6 +58,25 @@ class Conv2dF32(Kernel):
     def scratch_bytes(self) -> int:
         return 4 * self.taps
 
+    @cached_property
+    def _rows(self) -> Axis:
+        return axes(self.op, self.input.shape, self.output.shape)[0]
+
+    @property
+    def row_need(self) -> RowNeed:
+        return self._rows.need
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart or self._held is not None
+
+    @property
+    def _held(self) -> str | None:
+        """As :attr:`Axis.held`; also wherever there is a path with tests."""
+        if not self.rows_apart or not self._paths["has_border"]:
+            return None
+        return held_row(self._rows.need.step, self._rows.need.top)
+
     @property
     def helpers(self) -> frozenset[str]:
         return helpers_of(self.op.activation)
@@ -67,6 +90,10 @@ class Conv2dF32(Kernel):
         return (Table(f"{self.name}_weights", "float", values, comment),)
 
     def variables(self) -> Mapping[str, Any]:
+        return {**self._paths, "held": self._held}
+
+    @cached_property
+    def _paths(self) -> Mapping[str, Any]:
         inner_rows, inner_columns = self._inner(0), self._inner(1)
         window = self.pool.kernel[0] * self.pool.kernel[1]
         has_inner = bool(inner_rows) and bool(inner_columns) and window <= MAX_BLOCK

@@ -31,6 +31,7 @@ from uc_nn_pio.emit.kernels.conv_geometry import Axis, ColumnRun, Span, axes, co
 from uc_nn_pio.emit.kernels.packing import bias_words, requantizers, tap_groups, words_of_taps
 from uc_nn_pio.emit.kernels.pipeline import Loop, Statement, pipelined, straight
 from uc_nn_pio.graph.ops import Conv2d, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 LOAD_WORD, LOAD_BYTE = 2, 3
 """Cycles until a load's result can be used, as the order of statements assumes."""
@@ -63,6 +64,14 @@ class Conv2dInt8(Kernel):
         meets = any(columns.taps(p) for at in starts for p in range(at, at + columns.pool) if 0 <= p < columns.conv)
         taps = {"taps"} if rows.padded and meets else set()
         return self._requantizers.helpers | taps
+
+    @property
+    def row_need(self) -> RowNeed:
+        return self._axes[0].need
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart or self._axes[0].held is not None
 
     @property
     def packed(self) -> bool:
@@ -285,6 +294,7 @@ class Conv2dInt8(Kernel):
         return {
             "rows": rows,
             "columns": columns,
+            "held": rows.held if self.rows_apart else None,
             "pooled": pooled,
             "window": window,
             "parts": parts,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from uc_nn_pio.graph.ops import Conv2d, MaxPool2d
+from uc_nn_pio.emit.expressions import held_row
+from uc_nn_pio.graph.ops import AvgPool2d, Conv2d, MaxPool2d
+from uc_nn_pio.schedule.rows import RowNeed
 
 MAX_POSITIONS = 4
 """Sums held at once for each output channel: two channels at four positions fill the registers of RV32."""
@@ -72,6 +74,27 @@ class Axis:
         return any(self.taps(p) != Span(0, self.kernel) for p in range(self.conv))
 
     @property
+    def need(self) -> RowNeed:
+        """The input rows of each output row, for a kernel that works row by row."""
+        last = (self.conv - 1) * self.stride - self.pad + (self.kernel - 1) * self.dilation
+        return RowNeed(
+            size=self.size,
+            out=self.out,
+            step=self.pool_stride * self.stride,
+            top=-self.pool_pad * self.stride - self.pad,
+            span=(self.pool - 1) * self.stride + (self.kernel - 1) * self.dilation + 1,
+            last=min(self.size - 1, last),
+        )
+
+    @property
+    def held(self) -> str | None:
+        """C for the input row at the front of the window when output row ``py`` is made, where taps or positions are
+        tested by their absolute rows; None where every row is made alike, from the window's first one on."""
+        if self.padded or self.clipped:
+            return held_row(self.need.step, self.need.top)
+        return None
+
+    @property
     def clipped(self) -> bool:
         """Whether a pool window reaches beyond the convolution's positions."""
         return self.pool_pad > 0 or (self.out - 1) * self.pool_stride + self.pool > self.conv
@@ -94,6 +117,26 @@ def axes(op: Conv2d, size: tuple[int, ...], out: tuple[int, ...]) -> tuple[Axis,
             pool=pool.kernel[a],
             pool_stride=pool.stride[a],
             pool_pad=pool_pads[a],
+        )
+        for a in (0, 1)
+    )
+    return rows, columns
+
+
+def window_axes(op: MaxPool2d | AvgPool2d, size: tuple[int, ...], out: tuple[int, ...]) -> tuple[Axis, Axis]:
+    """Rows and columns of a pool of its own, as those of a convolution with the pool's window."""
+    rows, columns = (
+        Axis(
+            size=size[1 + a],
+            conv=out[1 + a],
+            out=out[1 + a],
+            kernel=op.kernel[a],
+            stride=op.stride[a],
+            dilation=getattr(op, "dilation", (1, 1))[a],
+            pad=(op.padding.top, op.padding.left)[a],
+            pool=1,
+            pool_stride=1,
+            pool_pad=0,
         )
         for a in (0, 1)
     )

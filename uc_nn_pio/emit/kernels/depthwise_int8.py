@@ -35,6 +35,7 @@ from uc_nn_pio.emit.kernels.packing import folded_biases, requantizers, tap_grou
 from uc_nn_pio.emit.kernels.pipeline import Statement, straight
 from uc_nn_pio.graph.ir import Graph, Node
 from uc_nn_pio.graph.ops import Conv2d, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 LOAD_WORD, LOAD_BYTE = 2, 3
 """Cycles until a load's result can be used, as the order of statements assumes."""
@@ -72,6 +73,14 @@ class DepthwiseInt8(Kernel):
     def helpers(self) -> frozenset[str]:
         taps = {"taps"} if self._axes[0].padded and self.sums else set()
         return frozenset(taps) if self.narrow else self._requantizers.helpers | taps
+
+    @property
+    def row_need(self) -> RowNeed:
+        return self._axes[0].need
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart or self._axes[0].held is not None
 
     @property
     def packed(self) -> bool:
@@ -318,6 +327,7 @@ class DepthwiseInt8(Kernel):
         return {
             "rows": rows,
             "columns": columns,
+            "held": rows.held if self.rows_apart else None,
             "pooled": op.pool is not None,
             "outputs": self.outputs,
             "always": all(rows.taps(position) for position in range(rows.conv)),

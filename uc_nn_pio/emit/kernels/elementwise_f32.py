@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from uc_nn_pio.emit.kernels.base import Kernel, helpers_of
+from uc_nn_pio.emit.kernels.base import Kernel, each_row, helpers_of
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Activation, LogSoftmax, Op, Permute, Softmax
+from uc_nn_pio.schedule.rows import RowNeed
 
 
 @dataclass(frozen=True)
 class ActivationF32(Kernel):
     op_type: ClassVar[type[Op]] = Activation
     template: ClassVar[str] = "activation_f32.c.j2"
+
+    @property
+    def row_need(self) -> RowNeed | None:
+        return each_row(self.input)
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart
 
     @property
     def in_place(self) -> bool:

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from uc_nn_pio.emit.kernels.base import Kernel, Table
+from uc_nn_pio.emit.kernels.base import Kernel, Table, each_row
 from uc_nn_pio.emit.kernels.elementwise_f32 import PermuteF32, SoftmaxF32
 from uc_nn_pio.graph.ops import Activation, LogSoftmax, Op, Permute, Softmax
+from uc_nn_pio.schedule.rows import RowNeed
 
 MOST_SHIFT = 22
 """Of a line: ``factor`` has about as many bits behind the point; more do not fit beside an int8 in int32."""
@@ -56,6 +57,14 @@ class ActivationInt8(Kernel):
 
     in_flash: bool = False
     """Not to copy the table, whatever it costs."""
+
+    @property
+    def row_need(self) -> RowNeed | None:
+        return each_row(self.input)
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart
 
     @property
     def in_place(self) -> bool:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from uc_nn_pio.emit.expressions import held_row
 from uc_nn_pio.emit.kernels.base import Kernel
+from uc_nn_pio.emit.kernels.conv_geometry import window_axes
 from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op, Padding
+from uc_nn_pio.schedule.rows import RowNeed
 
 
 def _windows_do_not_overlap(kernel: Kernel, dilation: tuple[int, int] = (1, 1)) -> bool:
@@ -28,31 +31,53 @@ def _windows_do_not_overlap(kernel: Kernel, dilation: tuple[int, int] = (1, 1)) 
 
 
 @dataclass(frozen=True)
-class MaxPool2dF32(Kernel):
-    op_type: ClassVar[type[Op]] = MaxPool2d
-    template: ClassVar[str] = "max_pool2d_f32.c.j2"
+class _WindowF32(Kernel):
+    """What windows of one size have in common."""
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        return getattr(self.op, "dilation", (1, 1))
+
+    @property
+    def clipped(self) -> bool:
+        return _leaves_the_map(self, self.dilation)
+
+    @property
+    def row_need(self) -> RowNeed:
+        return window_axes(self.op, self.input.shape, self.output.shape)[0].need
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart or self.clipped
+
+    @property
+    def held(self) -> str | None:
+        """C for the first row of the window, where rows are tested by their number on the map."""
+        need = self.row_need
+        return held_row(need.step, need.top) if self.rows_apart and self.clipped else None
 
     @property
     def in_place(self) -> bool:
-        return _windows_do_not_overlap(self, self.op.dilation)
+        return _windows_do_not_overlap(self, self.dilation)
 
     def variables(self) -> Mapping[str, Any]:
-        return {"clipped": _leaves_the_map(self, self.op.dilation)}
+        return {"clipped": self.clipped, "held": self.held}
 
 
 @dataclass(frozen=True)
-class AvgPool2dF32(Kernel):
+class MaxPool2dF32(_WindowF32):
+    op_type: ClassVar[type[Op]] = MaxPool2d
+    template: ClassVar[str] = "max_pool2d_f32.c.j2"
+
+
+@dataclass(frozen=True)
+class AvgPool2dF32(_WindowF32):
     op_type: ClassVar[type[Op]] = AvgPool2d
     template: ClassVar[str] = "avg_pool2d_f32.c.j2"
 
-    @property
-    def in_place(self) -> bool:
-        return _windows_do_not_overlap(self)
-
     def variables(self) -> Mapping[str, Any]:
-        op = self.op
-        clipped = _leaves_the_map(self)
-        return {"clipped": clipped, "divisor": op.divisor_override or op.kernel[0] * op.kernel[1]}
+        divisor = self.op.divisor_override or self.op.kernel[0] * self.op.kernel[1]
+        return {**super().variables(), "divisor": divisor}
 
 
 @dataclass(frozen=True)

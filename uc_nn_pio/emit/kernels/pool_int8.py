@@ -17,8 +17,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from uc_nn_pio.emit.kernels.base import Kernel
-from uc_nn_pio.emit.kernels.conv_geometry import Axis
+from uc_nn_pio.emit.kernels.conv_geometry import Axis, window_axes
 from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 MOST_UNROLLED = 9
 """Taps of a window that is written out."""
@@ -26,23 +27,6 @@ MOST_UNROLLED = 9
 RECIPROCAL_BITS = 24
 MOST_BY_RECIPROCAL = 361
 """``(a * (2^24 / n + 1)) >> 24`` is ``a / n`` in uint32 while ``a * n < 2^24``; a is at most 128.5 * n."""
-
-
-def _axis(kernel: Kernel, which: int) -> Axis:
-    """Rows (0) or columns (1) of a pool, as those of a convolution with the pool's window."""
-    op = kernel.op
-    return Axis(
-        size=kernel.input.shape[1 + which],
-        conv=kernel.output.shape[1 + which],
-        out=kernel.output.shape[1 + which],
-        kernel=op.kernel[which],
-        stride=op.stride[which],
-        dilation=getattr(op, "dilation", (1, 1))[which],
-        pad=(op.padding.top, op.padding.left)[which],
-        pool=1,
-        pool_stride=1,
-        pool_pad=0,
-    )
 
 
 def _writes_behind_its_reads(kernel: Kernel, starts: tuple[Callable[[int], int], Callable[[int], int]]) -> bool:
@@ -58,7 +42,15 @@ class _WindowInt8(Kernel):
 
     @cached_property
     def axes(self) -> tuple[Axis, Axis]:
-        return _axis(self, 0), _axis(self, 1)
+        return window_axes(self.op, self.input.shape, self.output.shape)
+
+    @property
+    def row_need(self) -> RowNeed:
+        return self.axes[0].need
+
+    @property
+    def uses_row(self) -> bool:
+        return not self.rows_apart or self.axes[0].held is not None
 
     @property
     def clipped(self) -> bool:
@@ -82,7 +74,9 @@ class _WindowInt8(Kernel):
 
     def variables(self) -> Mapping[str, Any]:
         rows, columns = self.axes
-        return {"rows": rows, "columns": columns, "unrolled": not self.clipped and self.taps <= MOST_UNROLLED}
+        held = rows.held if self.rows_apart else None
+        unrolled = not self.clipped and self.taps <= MOST_UNROLLED
+        return {"rows": rows, "columns": columns, "held": held, "unrolled": unrolled}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""Streamed networks as native code under sanitizers: the same integers as the reference, and as close to torch in
+float32, with rings of garbage, frames that are left half-way and two contexts that take rows in turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.emit.harness import case_of, run_sanitized
+from tests.emit.int8_networks import design_of_int8, operators, random_int8_network, random_tuning
+from tests.networks import design_of, random_network
+from uc_nn_pio.design import Design
+from uc_nn_pio.errors import PlanError
+from uc_nn_pio.reference import integer
+from uc_nn_pio.schedule import SCHEDULERS, Plan, Problem, Streamed, check, streamable
+from uc_nn_pio.spec import MemorySpec
+
+
+def _streams(design: Design) -> Counter[str]:
+    """The operators that work row by row; the plan is checked."""
+    check(design.plan, design.problem)
+    count = len(design.plan.windows)
+    assert count and [k.rows_apart for k in design.kernels] == [i < count for i in range(len(design.kernels))]
+    return Counter(k.op.kind for k in design.kernels[:count])
+
+
+class _AnyCut(Streamed):
+    """Streams as many layers as it draws, so that long chains are met as well; the best cut is mostly an early one."""
+
+    def plan(self, problem: Problem) -> Plan:
+        most = streamable(problem)
+        return self.plan_cut(problem, 1 + sum(problem.sizes.values()) % most)
+
+
+@pytest.fixture(autouse=True)
+def any_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULERS, "streamed", _AnyCut())
+
+
+def _compare_int8(seeds: range, folder: Path, level: str) -> Counter[str]:
+    cases, expected, met = [], [], Counter()
+    for seed in seeds:
+        network = random_int8_network(seed)
+        try:
+            design = design_of_int8(network.graph, random_tuning(seed), f"net{seed}", schedule="streamed")
+        except PlanError as error:
+            assert "has no layer to stream" in str(error)
+            continue
+        met.update(_streams(design))
+        cases.append(case_of(design, network.inputs))
+        expected.extend(integer.outputs_batch(network.graph, network.inputs).values())
+    results = zip(cases, run_sanitized(cases, folder, level=level), expected, strict=True)
+    different = {
+        case.name: operators(random_int8_network(int(case.name[3:])).graph)
+        for case, found, wanted in results
+        if not np.array_equal(found, wanted)
+    }
+    assert not different
+    return met
+
+
+def test_random_int8_networks_equal_the_reference(tmp_path: Path) -> None:
+    met = _compare_int8(range(2000, 2060), tmp_path, "-O0")
+    assert set(met) == {"conv2d", "max_pool2d", "avg_pool2d", "activation"}, met
+    assert sum(met.values()) >= 60, met
+
+
+@pytest.mark.slow
+def test_five_hundred_random_int8_networks_equal_the_reference(tmp_path: Path) -> None:
+    for first in range(3000, 3500, 50):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        _compare_int8(range(first, first + 50), folder, "-O2" if first % 100 else "-O1")
+
+
+def _compare_float32(seeds: range, folder: Path) -> Counter[str]:
+    cases, expected, met = [], [], Counter()
+    for seed in seeds:
+        module, shape = random_network(seed)
+        try:
+            design = design_of(module, shape, f"net{seed}", memory=MemorySpec(schedule="streamed"))
+        except PlanError as error:
+            assert "has no layer to stream" in str(error)
+            continue
+        met.update(_streams(design))
+        x = torch.randn(2, *shape)
+        with torch.no_grad():
+            expected.append(np.concatenate([module(sample[None]).numpy() for sample in x]))
+        cases.append(case_of(design, x.numpy()))
+    for case, actual, wanted in zip(cases, run_sanitized(cases, folder), expected, strict=True):
+        scale = max(float(np.abs(wanted).max()), 1e-3)
+        assert np.abs(actual.reshape(wanted.shape) - wanted).max() <= 1e-4 * scale, case.name
+    return met
+
+
+def test_random_float32_networks_equal_torch(tmp_path: Path) -> None:
+    met = _compare_float32(range(4000, 4040), tmp_path)
+    assert set(met) == {"conv2d", "max_pool2d", "avg_pool2d", "activation"}, met
+
+
+def test_streamed_float32_has_the_bits_of_pingpong(tmp_path: Path) -> None:
+    """The sums run in the same order, row by row or not."""
+    cases = []
+    for seed in range(4100, 4112):
+        module, shape = random_network(seed)
+        x = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
+        try:
+            made = [
+                design_of(module, shape, f"{name}{seed}", memory=MemorySpec(schedule=name))
+                for name in ("streamed", "pingpong")
+            ]
+        except PlanError as error:
+            assert "has no layer to stream" in str(error)
+            continue
+        cases += [case_of(design, x) for design in made]
+    assert len(cases) >= 12
+    found = run_sanitized(cases, tmp_path)
+    for case, one, other in zip(cases[::2], found[::2], found[1::2], strict=True):
+        assert np.array_equal(one, other), case.name

@@ -1,0 +1,65 @@
+"""The driver of streamed layers: which may go on, where its next row goes, which rows it drops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uc_nn_pio.emit.expressions import affine
+from uc_nn_pio.schedule.rows import RowNeed
+
+
+@dataclass(frozen=True)
+class StreamedLayer:
+    """One layer of the driver, as the template sees it. ``rows[index]`` counts the rows of its input that have come,
+    ``rows[index + 1]`` those that it has made.
+
+    Attributes:
+        name: of the layer in C; ``function`` computes one row of its output.
+        window: C expression for its window, of ``row`` elements a row. Rows move in units of ``unit`` elements a row,
+            from ``units``.
+        collects: C expression for the map that its output rows make up; None where they go to the next layer.
+        made_row: elements of an output row.
+        scratch: C expression, or None.
+        takes_row: whether the function is told which row it makes.
+    """
+
+    index: int
+    name: str
+    function: str
+    need: RowNeed
+    window: str
+    units: str
+    row: int
+    unit: int
+    collects: str | None
+    made_row: int
+    scratch: str | None
+    takes_row: bool
+
+    @property
+    def ready(self) -> str:
+        """C: whether the next output row can be made."""
+        need, come, made = self.need, f"rows[{self.index}]", f"rows[{self.index + 1}]"
+        reach = need.top + need.span - 1
+        enough = f"{come} > {affine(made, need.step, reach)}"
+        if (need.out - 1) * need.step + reach > need.last:  # the last ones reach beyond the map
+            enough = f"({enough} || {come} > {need.last})"
+        return f"{made} < {need.out} && {enough}"
+
+    def first(self, made: str, ahead: int = 0) -> str:
+        """C: the first row that output row ``made + ahead`` needs."""
+        need = self.need
+        top = need.top + ahead * need.step
+        row = affine(made, need.step, top)
+        return f"{row} > 0 ? {row} : 0" if top < 0 else row
+
+    @property
+    def skips(self) -> bool:
+        """Whether a row ever comes that lies in front of all that are still needed."""
+        need, made = self.need, 0
+        for come in range(need.size):
+            if come < need.first_of(made):
+                return True
+            while made < need.out and need.last_of(made) <= come:
+                made += 1
+        return False
