@@ -262,7 +262,6 @@ WRONG = {
     "layer name twice": _layer("ReLU: {name: a}\n  - Tanh: {name: a}", 0, "two layers are called 'a'", schema=False),
     "layer name a position": _layer("ReLU: {name: '1'}\n  - Tanh", 0, "two layers are called '1'", schema=False),
     # not built yet
-    "streamed": _more("memory: {schedule: streamed}", 10, "the streamed schedule is not built yet", "pingpong"),
     "arena": _more("memory: {schedule: arena}", 10, "the arena schedule is not built yet"),
     "weights in RAM": _more(
         "memory: {ram_weights: auto}", 10, "placing weights in RAM is not built", "ram_weights: none"

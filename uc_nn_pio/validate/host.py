@@ -51,7 +51,13 @@ class HostModel:
         self._library = ctypes.CDLL(str(library))
         self._context = (ctypes.c_uint8 * int(_define(header, name, "CONTEXT_BYTES")))()
         self._functions = {}
-        for function, result in (("input", ctypes.c_void_p), ("output", ctypes.c_void_p), ("run", None)):
+        self.streamed = f"#define {name.upper()}_STREAMED 1" in header
+        fill = (
+            {"row": ctypes.c_void_p, "push_row": ctypes.c_int32, "reset": None}
+            if self.streamed
+            else {"input": ctypes.c_void_p}
+        )
+        for function, result in (fill | {"output": ctypes.c_void_p, "run": None}).items():
             self._functions[function] = getattr(self._library, f"{name}_{function}")
             self._functions[function].restype = result
         getattr(self._library, f"{name}_argmax").restype = ctypes.c_int32
@@ -93,9 +99,18 @@ class HostModel:
         memory = to_memory(np.ascontiguousarray(inputs, self._element), rank=len(self.input_shape))
         out = []
         for flat in np.ascontiguousarray(memory):
-            ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
+            if self.streamed:
+                self._push(flat.reshape(self.input_shape[1], -1))
+            else:
+                ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
             out.append(self._finish())
         return from_memory(np.stack(out), self.output_shape)
+
+    def _push(self, rows: np.ndarray) -> None:
+        self._functions["reset"](self._context)
+        for row in rows:
+            ctypes.memmove(self._functions["row"](self._context), row.ctypes.data, row.nbytes)
+            self._functions["push_row"](self._context)
 
     def _finish(self) -> np.ndarray:
         self._functions["run"](self._context)
