@@ -6,14 +6,15 @@ spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from uc_nn_pio.boards import Board
+from uc_nn_pio.choose import choose
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit import compile_flags
-from uc_nn_pio.emit.kernels import Kernel, select
+from uc_nn_pio.emit.kernels import select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ModelError, SpecError
@@ -24,7 +25,6 @@ from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_impor
 from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
 from uc_nn_pio.quantize.range_file import read_ranges
 from uc_nn_pio.report import report
-from uc_nn_pio.schedule import Problem, Step, align, make_plan
 from uc_nn_pio.spec import ModelSpec, load_spec
 
 DEFAULT_FIRMWARE_RESERVE = 4096
@@ -120,46 +120,12 @@ def design_of_graph(
     Raises:
         UnsupportedError, PlanError: see the stages.
     """
-    budget = _budget(spec, board)
-    kernels = _fitting(graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, budget)
-    problem = make_problem(graph, kernels)
-    plan = make_plan(problem, spec.memory.schedule, budget)
-    kernels = tuple(replace(k, rows_apart=index < len(plan.windows)) for index, k in enumerate(kernels))
+    chosen = choose(
+        graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, _budget(spec, board)
+    )
+    kernels, problem, plan = chosen.kernels, chosen.problem, chosen.plan
     tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
     return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board), noise)
-
-
-def _fitting(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int | None) -> tuple[Kernel, ...]:
-    """The kernels, those whose scratch makes the context too large replaced by ones with less, one after the other
-    until it fits or there is nothing left to replace."""
-    while budget is not None:
-        plan = make_plan(make_problem(graph, kernels), schedule)
-        if plan.total_bytes <= budget:
-            break
-        last = {f"{k.node.name}.scratch": (at, k.smaller()) for at, k in enumerate(kernels) if k.smaller()}
-        reaching = [last[p.name] for p in plan.placements if p.name in last and align(p.end) == plan.memory_bytes]
-        if not reaching:
-            break
-        at, smaller = reaching[0]
-        kernels = (*kernels[:at], smaller, *kernels[at + 1 :])
-    return kernels
-
-
-def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
-    """What the scheduler needs to know of a graph and its kernels: sizes and lifetimes."""
-    steps = tuple(
-        Step(
-            k.node.name,
-            k.node.inputs,
-            k.node.outputs,
-            scratch=k.scratch_bytes,
-            in_place=k.in_place,
-            rows=k.row_need,
-            row_bytes=k.input.bytes // k.input.shape[1] if k.input.is_map else 0,
-        )
-        for k in kernels
-    )
-    return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs)
 
 
 def _budget(spec: ModelSpec, board: Board | None) -> int | None:

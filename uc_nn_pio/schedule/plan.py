@@ -40,7 +40,7 @@ class Step:
 @dataclass(frozen=True)
 class Problem:
     """Steps in order, the size of every buffer, and which buffers come in and go out. The first ``rows_apart`` steps
-    take turns row by row, so that their buffers live together."""
+    take turns row by row, so that their buffers live together; 0 leaves it to the schedule how many do."""
 
     steps: tuple[Step, ...]
     sizes: Mapping[str, int]

@@ -7,7 +7,8 @@
 3. Windows and the collected map live through all streamed steps, scratch during its own step alone: only one kernel
    runs at a time. Behind the cut the windows' bytes are free again.
 4. Buffers are laid from address 0 in order of first use, each at the lowest place that is free for all its life.
-5. Every cut is tried, and the one with the least bytes is taken; of equals the one with fewer streamed layers.
+5. Where the problem does not say how many layers are streamed, every cut is tried, and the one with the least bytes is
+   taken; of equals the one with fewer streamed layers.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ class Streamed:
     name = "streamed"
 
     def plan(self, problem: Problem) -> Plan:
-        """Lay out a chain with the best cut.
+        """Lay out a chain, with the problem's cut or the best one.
 
         Raises:
             PlanError: no chain, or its first layer cannot work row by row.
         """
         most = streamable(problem)
+        if problem.rows_apart:
+            return self.plan_cut(problem, problem.rows_apart)
         return min((self.plan_cut(problem, cut) for cut in range(1, most + 1)), key=lambda plan: plan.total_bytes)
 
     def plan_cut(self, problem: Problem, cut: int) -> Plan:

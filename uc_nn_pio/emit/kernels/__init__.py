@@ -88,10 +88,10 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
 _RESERVED = frozenset(
     (
         "context input set_row push_row row reset move run output argmax label hundredths pixels assert float"
-        " exp log sigmoid tanh requantize requantize_any requantize_leaky requantize_any_leaky first_tap end_tap"
+        " exp log sigmoid tanh requantize requantize_any requantize_leaky requantize_any_leaky first_tap end_tap within"
     ).split()
 )
-_SUFFIXES = ("", *(f"_{part}" for part in "slot at border weights scratch edges channel row middle table".split()))
+_SUFFIXES = ("", *(f"_{part}" for part in "slot end at border weights scratch edges channel row middle table".split()))
 _SUFFIXES += ("_exponentials", "_logarithms", *(f"_{side}{n}" for side in ("left", "right") for n in ("", *range(32))))
 """What kernels append to a node's name for tables and functions of their own."""
 

@@ -57,13 +57,20 @@ class Conv2dInt8(Kernel):
     op_type: ClassVar[type[Op]] = Conv2d
     template: ClassVar[str] = "conv2d_int8.c.j2"
 
+    staged_rows: int | None = None
+    """Kernel rows staged at once, where a strip is staged in parts; None for all of them."""
+
     @property
     def helpers(self) -> frozenset[str]:
-        rows, columns = self._axes
-        starts = range(-columns.pool_pad, columns.out * columns.pool_stride - columns.pool_pad, columns.pool_stride)
-        meets = any(columns.taps(p) for at in starts for p in range(at, at + columns.pool) if 0 <= p < columns.conv)
-        taps = {"taps"} if rows.padded and meets else set()
+        taps = ({"taps", "within"} if self.staged_rows else {"taps"}) if self._axes[0].padded and self._meets else set()
         return self._requantizers.helpers | taps
+
+    @property
+    def _meets(self) -> bool:
+        """Whether the kernel's columns meet the map anywhere."""
+        columns = self._axes[1]
+        starts = range(-columns.pool_pad, columns.out * columns.pool_stride - columns.pool_pad, columns.pool_stride)
+        return any(columns.taps(p) for at in starts for p in range(at, at + columns.pool) if 0 <= p < columns.conv)
 
     @property
     def row_need(self) -> RowNeed:
@@ -134,11 +141,29 @@ class Conv2dInt8(Kernel):
 
     @property
     def weight_words(self) -> int:
-        return self.op.kernel[0] * self.row_words
+        """Staged at once."""
+        return (self.staged_rows or self.op.kernel[0]) * self.row_words
 
     @property
     def edge_rows(self) -> int:
-        return self.op.kernel[0] if self._axes[0].padded else 1
+        return (self.staged_rows or self.op.kernel[0]) if self._axes[0].padded else 1
+
+    @property
+    def sum_words(self) -> int:
+        """Where a strip comes in parts, the sums of a row's blocks wait in scratch: two words a position."""
+        if self.staged_rows is None:
+            return 0
+        rows, columns, count = self._block_shape
+        return 2 * rows * columns * count
+
+    @property
+    def _block_shape(self) -> tuple[int, int, int]:
+        """Rows and columns of a block, and blocks a row of outputs."""
+        columns = self._axes[1].out
+        if self.op.pool is not None:
+            return self.op.pool.kernel[0], self.op.pool.kernel[1], columns
+        width = -(-columns // -(-columns // 4))
+        return 1, width, -(-columns // width)
 
     @property
     def edge_columns(self) -> int:
@@ -168,13 +193,17 @@ class Conv2dInt8(Kernel):
 
     @property
     def scratch_bytes(self) -> int:
-        return 4 * (self.header_words + self.edge_words + self.weight_words)
+        return 4 * (self.header_words + self.edge_words + self.weight_words + self.sum_words)
 
     def smaller(self) -> Conv2dInt8 | None:
-        if self.compact:
+        if not self.compact:
+            kernel = replace(self, tuning=replace(self.tuning, compact=True))
+            return kernel if kernel.scratch_bytes < self.scratch_bytes else kernel.smaller()
+        if not self.rows_apart or not self._meets:
             return None
-        kernel = replace(self, tuning=replace(self.tuning, compact=True))
-        return kernel if kernel.scratch_bytes < self.scratch_bytes else None
+        rows = self.staged_rows or self.op.kernel[0]
+        parts = (replace(self, staged_rows=n) for n in range(rows - 1, 0, -1))
+        return next((kernel for kernel in parts if kernel.scratch_bytes < self.scratch_bytes), None)
 
     @cached_property
     def _weight(self) -> np.ndarray:
@@ -284,10 +313,9 @@ class Conv2dInt8(Kernel):
     def variables(self) -> Mapping[str, Any]:
         op, (rows, columns) = self.op, self._axes
         pooled = op.pool is not None
-        window = (op.pool.kernel[0], op.pool.kernel[1]) if pooled else (1, -(-columns.out // -(-columns.out // 4)))
+        *window, count = self._block_shape
         parts = split_window(window[1])
         block_rows = 2 if window[0] % 2 == 0 and window[1] <= 2 and not rows.clipped else 1
-        count = columns.out if pooled else -(-columns.out // window[1])
         step = columns.pool_stride if pooled else window[1]
         odd = self.group_outputs % 2 == 1
         runs = column_runs(columns, window[1], step, count)
@@ -301,6 +329,7 @@ class Conv2dInt8(Kernel):
             "block_rows": block_rows,
             "runs": runs,
             "run_names": _run_names(runs),
+            "ends": _alike(runs),
             "step": step,
             "monotone": op.activation is None or op.activation.monotone,
             "odd_outputs": odd,
@@ -311,11 +340,24 @@ class Conv2dInt8(Kernel):
             "zero_out": self.output.quant.zero_point,
             "edge_at": self.header_words,
             "weights_at": self.header_words + self.edge_words,
+            "sums_at": self.header_words + self.edge_words + self.weight_words,
         }
 
 
 def _pixel(i: int, offset: int) -> Statement:
     return Statement(f"x{i}_{offset}", f"(uint32_t)r{i}[{offset}]", (), "feed", LOAD_BYTE)
+
+
+def _alike(runs: list[ColumnRun]) -> list[ColumnRun]:
+    """Runs of blocks in which the same positions exist, whatever their taps."""
+    found: list[ColumnRun] = []
+    for run in runs:
+        exists = tuple(None if span is None else Span(0, 1) for span in run.taps)
+        if found and found[-1].taps == exists:
+            found[-1] = ColumnRun(found[-1].first, run.last, exists)
+        else:
+            found.append(ColumnRun(run.first, run.last, exists))
+    return found
 
 
 def _run_names(runs: list[ColumnRun]) -> list[str]:

@@ -1,0 +1,112 @@
+"""Kernels and plan for a graph: of the ways to lay it out, the fastest that fits the budget.
+
+A *way* is a schedule, and for ``streamed`` how many layers are streamed. Each way begins with the kernels' fastest
+forms; while it is over the budget, the kernel whose scratch reaches highest is replaced by a smaller form of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from uc_nn_pio.emit.kernels import Kernel
+from uc_nn_pio.errors import PlanError
+from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.schedule import Plan, Problem, Step, align, make_plan, streamable
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way that was worked out."""
+
+    kernels: tuple[Kernel, ...]
+    problem: Problem
+    plan: Plan
+
+
+def choose(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int | None) -> Choice:
+    """The fastest way that fits.
+
+    Args:
+        schedule: ``auto`` tries all of them.
+        budget: most bytes of the context, or None for no limit.
+
+    Raises:
+        PlanError: none fits, or the network does not suit the schedule.
+    """
+    least: Choice | None = None
+    for name, cut in _ways(graph, kernels, schedule):
+        found = _fitted(graph, kernels, name, cut, budget)
+        if budget is None or found.plan.total_bytes <= budget:
+            return found
+        if least is None or found.plan.total_bytes < least.plan.total_bytes:
+            least = found
+    assert least is not None
+    make_plan(least.problem, least.plan.schedule, budget)  # says what is over the budget
+    raise AssertionError("a plan over its budget was accepted")
+
+
+def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
+    """What the scheduler needs to know of a graph and its kernels: sizes and lifetimes."""
+    steps = tuple(
+        Step(
+            k.node.name,
+            k.node.inputs,
+            k.node.outputs,
+            scratch=k.scratch_bytes,
+            in_place=k.in_place,
+            rows=k.row_need,
+            row_bytes=k.input.bytes // k.input.shape[1] if k.input.is_map else 0,
+        )
+        for k in kernels
+    )
+    streamed = sum(k.rows_apart for k in kernels)
+    return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs, rows_apart=streamed)
+
+
+def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[tuple[str, int]]:
+    """Schedules and cuts, the fastest first: streamed layers read their weights once a row, so those with few words and
+    few rows are streamed first, as far as their order allows. A schedule that is asked for by name goes by bytes."""
+    if schedule != "streamed":
+        yield "pingpong" if schedule == "auto" else schedule, 0
+    if schedule in ("auto", "streamed"):
+        try:
+            cuts = range(1, streamable(make_problem(graph, kernels)) + 1)
+        except PlanError:
+            if schedule == "streamed":
+                raise
+            return
+        if schedule == "streamed":
+            cuts = sorted(cuts, key=lambda cut: _planned(graph, _cut(kernels, cut), schedule).plan.total_bytes)
+        yield from (("streamed", cut) for cut in cuts)
+
+
+def _cut(kernels: tuple[Kernel, ...], cut: int) -> tuple[Kernel, ...]:
+    return tuple(replace(kernel, rows_apart=index < cut) for index, kernel in enumerate(kernels))
+
+
+def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice:
+    problem = make_problem(graph, kernels)
+    return Choice(kernels, problem, make_plan(problem, schedule))
+
+
+def _fitted(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, cut: int, budget: int | None) -> Choice:
+    """A way in as few bytes as the budget asks for, or as few as it can be had in."""
+    found = _planned(graph, _cut(kernels, cut), schedule)
+    while budget is not None and found.plan.total_bytes > budget:
+        smaller = _smaller(found)
+        if smaller is None:
+            break
+        found = _planned(graph, smaller, schedule)
+    return found
+
+
+def _smaller(found: Choice) -> tuple[Kernel, ...] | None:
+    """The kernels with a smaller form of one whose scratch makes the context as large as it is, or None."""
+    for at, kernel in enumerate(found.kernels):
+        if not kernel.scratch_bytes:
+            continue
+        scratch = found.plan.placement(f"{kernel.node.name}.scratch")
+        if align(scratch.end) == found.plan.memory_bytes and (smaller := kernel.smaller()):
+            return (*found.kernels[:at], smaller, *found.kernels[at + 1 :])
+    return None
