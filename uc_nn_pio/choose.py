@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.errors import PlanError
-from uc_nn_pio.graph.ir import Graph
-from uc_nn_pio.schedule import Plan, Problem, Step, align, make_plan, streamable
+from uc_nn_pio.graph.ir import DType, Graph
+from uc_nn_pio.schedule import Plan, Problem, Step, align, make_plan, over_budget, streamable
+from uc_nn_pio.spec import LEAST
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,36 @@ def choose(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int
 
     Args:
         schedule: ``auto`` tries all of them.
-        budget: most bytes of the context, or None for no limit.
+        budget: most bytes of the context, None for no limit, or ``LEAST`` for the fewest bytes there are.
 
     Raises:
-        PlanError: none fits, or the network does not suit the schedule.
+        PlanError: none fits, with what each change would bring, or the network does not suit the schedule.
     """
-    least: Choice | None = None
+    tried: list[Choice] = []
     for name, cut in _ways(graph, kernels, schedule):
-        found = _fitted(graph, kernels, name, cut, budget)
-        if budget is None or found.plan.total_bytes <= budget:
-            return found
-        if least is None or found.plan.total_bytes < least.plan.total_bytes:
-            least = found
-    assert least is not None
-    make_plan(least.problem, least.plan.schedule, budget)  # says what is over the budget
-    raise AssertionError("a plan over its budget was accepted")
+        tried.append(_fitted(graph, kernels, name, cut, budget))
+        if budget is None or 0 < tried[-1].plan.total_bytes <= budget:
+            return tried[-1]
+    least = min(tried, key=lambda choice: choice.plan.total_bytes)
+    if budget == LEAST:
+        return least
+    raise over_budget(least.plan, least.problem, budget, _changes(graph, kernels, schedule, budget))
+
+
+def _changes(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int) -> list[str]:
+    """What would need less RAM, with its bytes; first what would fit."""
+    found: list[tuple[int, str]] = []
+    own = choose(graph, kernels, schedule, LEAST).plan.total_bytes
+    if schedule != "auto":
+        other = choose(graph, kernels, "auto", LEAST).plan
+        if other.total_bytes < own:
+            found.append((other.total_bytes, f"schedule: {other.schedule}"))
+    if graph.tensor(graph.inputs[0]).dtype is DType.FLOAT32:
+        found.append((-(-own // 4), "precision: int8, by estimate"))
+    return [
+        f"{name} needs {total} B (saves {own - total} B{'' if total <= budget else ', still too large'})"
+        for total, name in sorted(found)
+    ]
 
 
 def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:

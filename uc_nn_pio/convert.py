@@ -134,7 +134,7 @@ def _budget(spec: ModelSpec, board: Board | None) -> int | None:
     if board is None:
         return None
     reserve = spec.memory.firmware_reserve
-    return board.ram.size - (DEFAULT_FIRMWARE_RESERVE if reserve is None else reserve)
+    return max(1, board.ram.size - (DEFAULT_FIRMWARE_RESERVE if reserve is None else reserve))
 
 
 def _check_labels(spec: ModelSpec, graph: Graph) -> None:

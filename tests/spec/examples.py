@@ -41,6 +41,7 @@ GOOD = {
     "spaces in a fraction": edit("1/255", "1 / 255"),
     "source": edit("shape: [3, 8, 9]", "shape: [3, 8, 9]\n  source: arducam_ov2640"),
     "memory": BASE + "memory: {schedule: pingpong, ram_budget: 6K, firmware_reserve: 0, ram_weights: none}\n",
+    "least memory": BASE + "memory: {schedule: streamed, ram_budget: least}\n",
     "sizes": BASE + "memory: {schedule: auto, ram_budget: 6144, firmware_reserve: 1M}\n",
     "validate": edit("stage: network", "stage: camera, samples: 10, min_accuracy: 1"),
     "accuracy": edit("stage: network", "stage: camera, min_accuracy: 0.985"),

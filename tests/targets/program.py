@@ -68,13 +68,24 @@ static void refill(void)
     }}
 }}
 
-#define RUN(NAME, UPPER, COUNT)                                      \\
-    for (int32_t i = 0; i < COUNT; i++) {{                           \\
-        refill();                                                    \\
-        memcpy(NAME##_input(&memory.of.NAME), at, UPPER##_INPUT_SIZE); \\
-        at += UPPER##_INPUT_SIZE;                                    \\
-        NAME##_run(&memory.of.NAME);                                 \\
-        show(NAME##_output(&memory.of.NAME), UPPER##_OUTPUT_SIZE);   \\
+#define FILL0(NAME, UPPER) memcpy(NAME##_input(&memory.of.NAME), at, UPPER##_INPUT_SIZE)
+#define FILL1(NAME, UPPER)                                                    \\
+    NAME##_reset(&memory.of.NAME);                                            \\
+    for (int32_t y = 0; y < UPPER##_INPUT_H; y++) {{                          \\
+        const int32_t row = UPPER##_INPUT_SIZE / UPPER##_INPUT_H;             \\
+        memcpy(NAME##_row(&memory.of.NAME), at + y * row, (size_t)row);       \\
+        if (NAME##_push_row(&memory.of.NAME) != UPPER##_INPUT_H - 1 - y) {{   \\
+            target_put('?');                                                  \\
+        }}                                                                    \\
+    }}
+
+#define RUN(NAME, UPPER, COUNT, STREAMED)                                     \\
+    for (int32_t i = 0; i < COUNT; i++) {{                                    \\
+        refill();                                                             \\
+        FILL##STREAMED(NAME, UPPER);                                          \\
+        at += UPPER##_INPUT_SIZE;                                             \\
+        NAME##_run(&memory.of.NAME);                                          \\
+        show(NAME##_output(&memory.of.NAME), UPPER##_OUTPUT_SIZE);            \\
     }}
 
 int main(void)
@@ -101,7 +112,9 @@ def write_program(cases: Sequence[Case], folder: Path) -> list[str]:
     main = _MAIN.format(
         includes="\n".join(f'#include "{case.name}.h"' for case in cases),
         members="\n".join(f"        {case.name}_context {case.name};" for case in cases),
-        runs="\n".join(f"    RUN({case.name}, {case.name.upper()}, {len(case.inputs)})" for case in cases),
+        runs="\n".join(
+            f"    RUN({case.name}, {case.name.upper()}, {len(case.inputs)}, {int(case.streamed)})" for case in cases
+        ),
     )
     (folder / "main.c").write_text(main)
     (folder / "inputs.S").write_text(_INPUTS)
@@ -120,6 +133,7 @@ def outputs_of(text: str, cases: Sequence[Case]) -> list[np.ndarray]:
     lines = text.split()
     assert lines and lines.pop() == ".", f"the program did not come to its end: ...{text[-200:]}"
     assert "!" not in text, "written past an end of the context"
+    assert "?" not in text, "a row is missing, or one too many"
     results = []
     for case in cases:
         mine, lines = lines[: len(case.inputs)], lines[len(case.inputs) :]

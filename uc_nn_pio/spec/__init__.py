@@ -4,6 +4,7 @@
 ``document.py`` the YAML itself, ``loader.py`` what holds between keys, ``schema.py`` the schema for editors.
 """
 
+from uc_nn_pio.spec.kinds import LEAST
 from uc_nn_pio.spec.loader import load_spec
 from uc_nn_pio.spec.model import (
     CalibrationSpec,
@@ -19,6 +20,7 @@ from uc_nn_pio.spec.model import (
 )
 
 __all__ = [
+    "LEAST",
     "CalibrationSpec",
     "InputSpec",
     "LayerSpec",

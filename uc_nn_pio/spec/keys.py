@@ -17,6 +17,7 @@ from uc_nn_pio.spec.kinds import (
     BAD,
     Anything,
     Arguments,
+    Budget,
     Choice,
     Kind,
     Labels,
@@ -180,7 +181,11 @@ CALIBRATION = Section(
 MEMORY = Section(
     (
         Key("schedule", Choice(("auto", "pingpong", "streamed")), "how activations share RAM; auto by default"),
-        Key("ram_budget", Size(), "bytes that the network may use: 6144 or 6K; by default what the board leaves"),
+        Key(
+            "ram_budget",
+            Budget(),
+            "bytes that the network may use: 6144 or 6K, or least; by default what the board leaves",
+        ),
         Key("firmware_reserve", Size(0), "bytes of RAM kept for the rest of the firmware where no budget is given; 4K"),
         Key("ram_weights", Choice(("none",)), "which weights to copy into RAM; none by default"),
     )

@@ -209,6 +209,10 @@ class Number(Kind):
         return {"anyOf": [number, {"type": "string", "pattern": f"^{_DECIMAL}( ?/ ?{_DECIMAL})?$"}]}
 
 
+LEAST = 0
+"""A RAM budget that nothing meets: the smallest context is taken, however slow."""
+
+
 @dataclass(frozen=True)
 class Size(Kind):
     """Bytes: a whole number, or one with K (1,024) or M (1,048,576) behind it."""
@@ -235,6 +239,19 @@ class Size(Kind):
                 {"type": "string", "pattern": f"^{number}[KM]?$"},
             ]
         }
+
+
+@dataclass(frozen=True)
+class Budget(Size):
+    """A size, or the word ``least``, which is read as 0: the smallest that can be reached."""
+
+    expects: str = "a size in bytes such as 6144 or 6K, or least"
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        return LEAST if value.kind == "text" and value.text == "least" else super().read(value, reader)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [*super().schema()["anyOf"], {"const": "least"}]}
 
 
 @dataclass(frozen=True)

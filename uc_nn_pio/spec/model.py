@@ -112,6 +112,7 @@ class MemorySpec:
 
     schedule: str = "auto"
     ram_budget: int | None = None
+    """Bytes; 0 for the least that can be had, None for what the board leaves."""
     firmware_reserve: int | None = None
 
 

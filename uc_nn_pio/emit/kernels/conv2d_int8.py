@@ -253,6 +253,16 @@ class Conv2dInt8(Kernel):
                 rows.append(taken.reshape(len(taken), -1))
         return tap_groups(np.concatenate(rows)[:, columns.start : columns.stop], columns)
 
+    def taps_used(self, body: Body, run: ColumnRun, part: Span) -> list[int]:
+        """The taps of a body that some position of the part uses; wide strides can leave one out between two."""
+        spans = [span for span in run.taps[part.lo : part.hi] if span]
+        return sorted({t for span in spans for (t,) in self.groups(body, span)})
+
+    @staticmethod
+    def words_used(taps: Sequence[int]) -> list[int]:
+        """Where in a pass the words are that hold these taps; a word holds two taps of both channels."""
+        return sorted({t // 2 for t in taps})
+
     def order(self, body: Body, run: ColumnRun, part: Span, block: Sequence[int], shift: int, loops: bool) -> Loop:
         """A pass of packed products, in the order for the board's multiplier.
 
