@@ -12,6 +12,7 @@ from typing import Any
 
 from uc_nn_pio.boards import Board
 from uc_nn_pio.choose import choose
+from uc_nn_pio.cost import table_uses
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.emit.kernels import select
@@ -120,12 +121,20 @@ def design_of_graph(
     Raises:
         UnsupportedError, PlanError: see the stages.
     """
-    chosen = choose(
-        graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, _budget(spec, board)
-    )
-    kernels, problem, plan = chosen.kernels, chosen.problem, chosen.plan
-    tables = {table.name: table.bytes for kernel in kernels for table in kernel.tables()}
-    return Design(spec, board, captured, graph, kernels, problem, plan, place_constants(tables, board), noise)
+    budget = _budget(spec, board)
+    chosen = choose(graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, budget)
+    kernels, plan = chosen.kernels, chosen.plan
+    placement = place_constants(table_uses(kernels, board), _ram_for_weights(spec, budget, plan.total_bytes))
+    return Design(spec, board, captured, graph, kernels, chosen.problem, plan, placement, noise)
+
+
+def _ram_for_weights(spec: ModelSpec, budget: int | None, context: int) -> int:
+    """Bytes for tables in RAM: what the budget leaves beside the context, or as many as the spec allows of them."""
+    asked = spec.memory.ram_weights
+    if asked == "none" or budget is None:
+        return 0
+    left = max(0, budget - context)
+    return left if asked == "auto" else min(int(asked), left)
 
 
 def _budget(spec: ModelSpec, board: Board | None) -> int | None:

@@ -43,6 +43,8 @@ GOOD = {
     "memory": BASE + "memory: {schedule: pingpong, ram_budget: 6K, firmware_reserve: 0, ram_weights: none}\n",
     "least memory": BASE + "memory: {schedule: streamed, ram_budget: least}\n",
     "sizes": BASE + "memory: {schedule: auto, ram_budget: 6144, firmware_reserve: 1M}\n",
+    "weights in RAM": BASE + "memory: {ram_weights: auto}\n",
+    "weights in RAM, bytes": BASE + "memory: {ram_weights: 2K}\n",
     "validate": edit("stage: network", "stage: camera, samples: 10, min_accuracy: 1"),
     "accuracy": edit("stage: network", "stage: camera, min_accuracy: 0.985"),
     "precision": BASE + "precision: float32\n",
@@ -192,6 +194,8 @@ WRONG = {
     "budget negative": _more("memory: {ram_budget: -1}", 10, "a size in bytes"),
     "budget real": _more("memory: {ram_budget: 1.5K}", 10, "a size in bytes"),
     "budget too large": _more("memory: {ram_budget: 9999999999}", 10, "a size in bytes"),
+    "weights in RAM, a word": _more("memory: {ram_weights: auot}", 10, "did you mean 'auto'?"),
+    "weights in RAM, a unit": _more("memory: {ram_weights: 2 kB}", 10, "write 2K"),
     "schedule unknown": _more("memory: {schedule: pingpog}", 10, "did you mean 'pingpong'?"),
     "stage unknown": _wrong("stage: network", "stage: net", 10, 28, "camera or network, not the text 'net'"),
     "accuracy in percent": _wrong("stage: network", "stage: network, min_accuracy: 98", 10, 44, "from 0 to 1"),
@@ -264,10 +268,6 @@ WRONG = {
     "layer name a position": _layer("ReLU: {name: '1'}\n  - Tanh", 0, "two layers are called '1'", schema=False),
     # not built yet
     "arena": _more("memory: {schedule: arena}", 10, "the arena schedule is not built yet"),
-    "weights in RAM": _more(
-        "memory: {ram_weights: auto}", 10, "placing weights in RAM is not built", "ram_weights: none"
-    ),
-    "weights in RAM, size": _more("memory: {ram_weights: 2K}", 10, "placing weights in RAM is not built yet"),
     "flash": _more("flash: {mode: dual}", 1, "flash", "is not built yet"),
     "inputs": _more("inputs: []", 1, "several inputs is not built yet"),
 }

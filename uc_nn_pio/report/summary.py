@@ -13,6 +13,7 @@ from uc_nn_pio.escape import terminal
 from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
 from uc_nn_pio.report.quantization import noise_data, noise_text
+from uc_nn_pio.report.tables import tables_data, tables_text
 from uc_nn_pio.schedule.memory_map import memory_map
 
 
@@ -35,6 +36,7 @@ def report(design: Design) -> Mapping[str, Any]:
         },
         "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
+        "tables": tables_data(design),
         "layers": [_layer(design, index) for index in range(len(design.kernels))],
         "noise": noise_data(design.noise),
         "buffers": [
@@ -94,6 +96,7 @@ def report_text(design: Design) -> str:
         "",
         f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + "
         f"{ram['scratch_bytes']:,} scratch" + _share(ram["context_bytes"], ram["board_bytes"]),
+        *tables_text(data["tables"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
         "",

@@ -27,6 +27,7 @@ from uc_nn_pio.spec.kinds import (
     Reader,
     Shape,
     Size,
+    SizeOr,
     Switch,
     Version,
     Whole,
@@ -66,7 +67,6 @@ class NotBuilt:
 
 NOT_BUILT = (
     NotBuilt("memory.schedule", "the arena schedule", "schedule: auto, pingpong or streamed", value="arena"),
-    NotBuilt("memory.ram_weights", "placing weights in RAM", "ram_weights: none, all weights in flash", spare="none"),
     NotBuilt("flash", "setting up the flash interface", "the board's reset settings, without this key"),
     NotBuilt("input", "a network with several inputs", "one input: a mapping with shape", value="[]"),
     NotBuilt("inputs", "a network with several inputs", "one input, under the key 'input'"),
@@ -187,7 +187,11 @@ MEMORY = Section(
             "bytes that the network may use: 6144 or 6K, or least; by default what the board leaves",
         ),
         Key("firmware_reserve", Size(0), "bytes of RAM kept for the rest of the firmware where no budget is given; 4K"),
-        Key("ram_weights", Choice(("none",)), "which weights to copy into RAM; none by default"),
+        Key(
+            "ram_weights",
+            SizeOr(("none", "auto")),
+            "weights to copy into RAM: auto, what the budget leaves; or at most so many bytes; none by default",
+        ),
     )
 )
 VALIDATE = Section(

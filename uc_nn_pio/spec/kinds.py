@@ -242,16 +242,36 @@ class Size(Kind):
 
 
 @dataclass(frozen=True)
-class Budget(Size):
-    """A size, or the word ``least``, which is read as 0: the smallest that can be reached."""
+class SizeOr(Kind):
+    """One of a few words, or bytes."""
 
-    expects: str = "a size in bytes such as 6144 or 6K, or least"
+    options: tuple[str, ...]
+
+    @property
+    def expects(self) -> str:  # type: ignore[override]
+        return f"{', '.join(self.options)} or {Size().expects}"
 
     def read(self, value: Value, reader: Reader) -> Any:
-        return LEAST if value.kind == "text" and value.text == "least" else super().read(value, reader)
+        if value.kind == "text" and value.text in self.options:
+            return value.text
+        near = nearest(value.text, self.options) if value.kind == "text" else None
+        if near and not value.text[:1].isdigit():
+            return self.wrong(value, reader, f"did you mean {near!r}?")
+        return Size().read(value, reader) if value.text[:1].isdigit() else self.wrong(value, reader)
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [*super().schema()["anyOf"], {"const": "least"}]}
+        return {"anyOf": [{"enum": list(self.options)}, *Size().schema()["anyOf"]]}
+
+
+@dataclass(frozen=True)
+class Budget(SizeOr):
+    """A size, or the word ``least``, which is read as 0: the smallest that can be reached."""
+
+    options: tuple[str, ...] = ("least",)
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        found = super().read(value, reader)
+        return LEAST if found == "least" else found
 
 
 @dataclass(frozen=True)

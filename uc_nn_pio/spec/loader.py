@@ -173,7 +173,7 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
     calibration = dict(values["calibration"]) if "calibration" in values else None
     if calibration is not None and "percentile" in calibration:
         calibration["percentile"] = float(calibration["percentile"])
-    memory = {key: value for key, value in values.get("memory", {}).items() if key != "ram_weights"}
+    memory = dict(values.get("memory", {}))
     validate = dict(values["validate"]) if "validate" in values else None
     if validate is not None and "min_accuracy" in validate:
         validate["min_accuracy"] = float(validate["min_accuracy"])

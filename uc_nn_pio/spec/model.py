@@ -108,12 +108,14 @@ class CalibrationSpec:
 
 @dataclass(frozen=True)
 class MemorySpec:
-    """How to use the board's RAM. Sizes in bytes; None leaves the figure to the board's data."""
+    """How to use the board's RAM. Sizes in bytes; None leaves the figure to the board's data. ``ram_weights`` is
+    ``none``, ``auto`` (what the budget leaves) or the most bytes of constant tables that may be copied to RAM."""
 
     schedule: str = "auto"
     ram_budget: int | None = None
     """Bytes; 0 for the least that can be had, None for what the board leaves."""
     firmware_reserve: int | None = None
+    ram_weights: str | int = "none"
 
 
 @dataclass(frozen=True)
