@@ -13,6 +13,7 @@ from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import convert
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.schedule import Plan, Problem, RowNeed, Step, Streamed, check, make_plan, streamable
+from uc_nn_pio.spec import MemorySpec
 
 
 def _needed(need: RowNeed, p: int) -> set[int]:
@@ -95,8 +96,7 @@ def test_nothing_to_stream_is_said() -> None:
 
 
 def _plan(network: str, schedule: str, budget: int | None) -> Plan:
-    spec = NETWORKS[network].load("int8", schedule)
-    spec = replace(spec, memory=replace(spec.memory, ram_budget=budget))
+    spec = replace(NETWORKS[network].load("int8"), memory=MemorySpec(schedule, budget))
     return convert(spec, load_board("hifive1_virtual")).design.plan
 
 

@@ -11,11 +11,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from uc_nn_pio.bench.networks import NETWORKS, PRECISIONS
+from uc_nn_pio.bench.networks import NETWORKS, PRECISIONS, WAYS
 from uc_nn_pio.bench.rows import row
 
-KEYS = tuple(f"{network}-{precision}" for network in NETWORKS for precision in PRECISIONS)
-"""What :func:`bench` measures: ``lenet5-int8`` and so on."""
+KEYS = tuple(
+    "-".join(filter(None, (network, precision, way)))
+    for network in NETWORKS
+    for precision in PRECISIONS
+    for way in WAYS
+    if not way or precision == "int8" or (network, precision, way) == ("lenet5", "float32", "streamed")
+)
+"""What :func:`bench` measures: ``lenet5-int8``, ``lenet5-int8-streamed`` and so on."""
 
 
 def bench(keys: Iterable[str] = KEYS, tests: Mapping[str, Path] | None = None) -> dict[str, dict[str, Any]]:
@@ -28,9 +34,15 @@ def bench(keys: Iterable[str] = KEYS, tests: Mapping[str, Path] | None = None) -
     tests = tests or {}
     rows = {}
     for key in keys:
-        network, precision = key.split("-")
-        rows[key] = row(network, precision, test=tests.get(network))
+        network, precision, way = parts(key)
+        rows[key] = row(network, precision, way, test=tests.get(network))
     return rows
+
+
+def parts(key: str) -> tuple[str, str, str]:
+    """Network, precision and way of a row; the way is "" for pingpong."""
+    network, precision, *way = key.split("-")
+    return network, precision, way[0] if way else ""
 
 
 def peers() -> Mapping[str, Any]:
@@ -38,4 +50,4 @@ def peers() -> Mapping[str, Any]:
     return json.loads((Path(__file__).parent / "peers.json").read_text(encoding="utf-8"))
 
 
-__all__ = ["KEYS", "bench", "peers"]
+__all__ = ["KEYS", "bench", "parts", "peers"]

@@ -10,7 +10,7 @@ from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.errors import SpecError
 from uc_nn_pio.resources import resources
 from uc_nn_pio.samples import read_samples
-from uc_nn_pio.spec import ModelSpec, load_spec
+from uc_nn_pio.spec import LEAST, MemorySpec, ModelSpec, load_spec
 
 GRAY = 128
 LARGE_RAM = 65536
@@ -32,16 +32,14 @@ class Network:
         """Whether 16 KiB of RAM do not hold it."""
         return (self.key, precision) == ("cifar10", "float32")
 
-    def load(self, precision: str, schedule: str = "pingpong") -> ModelSpec:
-        """The spec in this precision, with this schedule.
+    def load(self, precision: str, way: str = "") -> ModelSpec:
+        """The spec in this precision; ``way`` is a key of ``WAYS``.
 
         Raises:
             SpecError: the spec is wrong, or its folder is not there.
         """
         spec = load_spec(resources("examples") / self.spec)
-        memory = replace(spec.memory, schedule=schedule)
-        if self.too_large(precision):
-            memory = replace(memory, ram_budget=None)
+        memory = WAYS[way].memory
         # a board's camera or not, rows are set by set_row, which specs with a source have
         source = replace(spec.input, source=spec.input.source or "arducam_ov2640")
         return replace(spec, precision=precision, memory=memory, input=source)
@@ -55,6 +53,24 @@ NETWORKS = {
     )
 }
 PRECISIONS = ("int8", "float32")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to use the board's RAM: what tables call it, and the spec's ``memory`` section."""
+
+    title: str
+    memory: MemorySpec
+
+
+WAYS = {
+    "": Way("pingpong", MemorySpec("pingpong")),
+    "weights": Way("pingpong, weights in RAM", MemorySpec("pingpong", ram_weights="auto")),
+    "streamed": Way("streamed", MemorySpec("streamed")),
+    "streamed_weights": Way("streamed, weights in RAM", MemorySpec("streamed", ram_weights="auto")),
+    "streamed_least": Way("streamed, least RAM", MemorySpec("streamed", ram_budget=LEAST)),
+}
+"""By the last word of a row's key; "" is the paper's schedule, whose rows' keys have no such word."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
+from uc_nn_pio.bench.tables import name_of
+
 LEFT, BAR, GAP, ROW = 250, 300, 70, 21
 WIDTH = LEFT + 2 * (BAR + GAP) + 20
 TITLE, HEAD, PAD = 30, 26, 22
@@ -36,7 +38,7 @@ def plot(rows: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any]) -> str
 
 
 def _ours(row: Mapping[str, Any]) -> dict[str, Any]:
-    name = f"uc_nn_pio, {row['precision']}"
+    name = f"{name_of(row)}, {row['precision']}"
     return {"name": name, "ram": row["ram_bytes"], "instructions": row["instructions"] / 1e6, "fill": OURS}
 
 

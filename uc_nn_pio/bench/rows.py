@@ -1,6 +1,7 @@
 """One row of figures a network and precision, as plain data for tables, JSON and the record.
 
-Every figure is a count that repeats: bytes, instructions, modelled cycles. RAM is context + stack, as the peers' is.
+Every figure is a count that repeats: bytes, instructions, modelled cycles. RAM is context + weights in RAM +
+stack; the peers leave their weights in flash.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uc_nn_pio.bench.measure import DUAL_IO, Measurement, Run, measure
-from uc_nn_pio.bench.networks import NETWORKS, Network, Pictures, board_of, pictures
+from uc_nn_pio.bench.networks import NETWORKS, WAYS, Network, Pictures, board_of, pictures
 from uc_nn_pio.boards import Board
 from uc_nn_pio.convert import Conversion, convert
 from uc_nn_pio.design import graph_hash
@@ -26,6 +27,7 @@ FEW = ("gray", "noise")
 def row(
     network: str,
     precision: str,
+    way: str = "",
     only: tuple[str, ...] | None = None,
     accuracy: bool = True,
     test: Path | None = None,
@@ -35,6 +37,7 @@ def row(
     Args:
         network: a key of ``NETWORKS``.
         precision: ``int8`` or ``float32``.
+        way: a key of ``WAYS``: how the board's RAM is used.
         only: names of pictures, where not all are to be run; then there is no figure for dual I/O.
         accuracy: run the spec's test data as well, on this computer; or else those of ``test``.
         test: test data, network stage.
@@ -43,7 +46,7 @@ def row(
         UcNnError: the example is not there, or does not build or run.
     """
     chosen = NETWORKS[network]
-    spec, (board, note) = chosen.load(precision), board_of(precision, chosen)
+    spec, (board, note) = chosen.load(precision, way), board_of(precision, chosen)
     conversion = convert(spec, board)
     shown = pictures(spec)
     if only is None and note is not None:
@@ -52,12 +55,12 @@ def row(
     shown = shown.only(*only) if only else shown
     found = measure(conversion, shown.raw, board, CLOCKS_HZ[0])
     out = {
-        **_static(chosen, conversion, board, note),
+        **_static(chosen, way, conversion, board, note),
         **_counts(found, shown, board),
         "compiler": f"gcc {found.compiler}",
         "flags": " ".join(conversion.compile_flags),
     }
-    out["ram_bytes"] = out["context_bytes"] + out["stack_bytes"]
+    out["ram_bytes"] = out["context_bytes"] + out["ram_weight_bytes"] + out["stack_bytes"]
     fast = precision == "int8" and not quick
     out["dual_io"] = _speed(measure(conversion, shown.raw, board, CLOCKS_HZ[0], DUAL_IO)) if fast else None
     out["accuracy"] = accuracy_of(spec, test) if accuracy and (test or spec.validate) else None
@@ -83,14 +86,14 @@ def accuracy_of(spec: ModelSpec, file: Path | None = None) -> dict[str, Any]:
     }
 
 
-def _static(network: Network, conversion: Conversion, board: Board, note: str | None) -> dict[str, Any]:
+def _static(network: Network, way: str, conversion: Conversion, board: Board, note: str | None) -> dict[str, Any]:
     design = conversion.design
     plan = design.plan
     return {
         "network": network.key,
         "title": network.title,
         "precision": design.precision,
-        "schedule": plan.schedule,
+        "schedule": WAYS[way].title,
         "board_ram_bytes": board.ram.size,
         "note": note,
         "graph_sha256": graph_hash(design.graph),
@@ -98,6 +101,8 @@ def _static(network: Network, conversion: Conversion, board: Board, note: str | 
         "activation_bytes": plan.activation_bytes,
         "scratch_bytes": plan.scratch_bytes,
         "context_bytes": plan.total_bytes,
+        "counter_bytes": plan.counter_bytes,
+        "ram_weight_bytes": design.placement.ram_bytes,
         "weight_bytes": design.weight_bytes,
     }
 

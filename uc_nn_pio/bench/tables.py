@@ -37,8 +37,11 @@ def _block(row: Row) -> list[str]:
     lines = [
         f"{row['title']}, {row['precision']}, schedule {row['schedule']} ({row['macs']:,} multiply-accumulates)",
         *([f"  {row['note']}"] if row["note"] else []),
-        f"  RAM           {row['ram_bytes']:,} B = {row['activation_bytes']:,} activations + {row['scratch_bytes']:,} "
-        f"scratch + {row['stack_bytes']:,} stack",
+        f"  RAM           {row['ram_bytes']:,} B = {row['activation_bytes']:,} activations"
+        + f" + {row['scratch_bytes']:,} scratch"
+        + _more(row, "counter_bytes", "row counters")
+        + _more(row, "ram_weight_bytes", "weights")
+        + f" + {row['stack_bytes']:,} stack",
         f"  flash         {row['code_bytes']:,} B code + {row['const_bytes']:,} B constants",
         f"  instructions  {row['instructions']:,}",
         f"  cycles        {row['cycles']:,} modelled; {row['cycles_cold']:,} the first time, code from flash",
@@ -55,6 +58,15 @@ def _block(row: Row) -> list[str]:
         lines.append(f"  board         {row['right']} of {row['labelled']} pictures right")
     built = f"{row['compiler']} {row['flags']}"
     return [*lines, *wrap(built, _WIDTH, initial_indent="  built by      ", subsequent_indent=" " * 16)]
+
+
+def _more(row: Row, key: str, what: str) -> str:
+    return f" + {row[key]:,} {what}" if row[key] else ""
+
+
+def name_of(row: Row) -> str:
+    """What tables and plots call a row of ours; the paper's schedule goes without saying."""
+    return "uc_nn_pio" if row["schedule"] == "pingpong" else f"uc_nn_pio, {row['schedule']}"
 
 
 def _speeds(row: Row) -> str:
@@ -80,7 +92,7 @@ _HEAD = f"  {'':42}{'arithmetic':26}{'target':10}{'RAM B':>9}{'code B':>9}{'cons
 
 def _as_peer(row: Row) -> dict[str, Any]:
     return {
-        "name": "uc_nn_pio",
+        "name": name_of(row),
         "arithmetic": row["precision"],
         "target": "rv32imac",
         "ram": row["ram_bytes"],
@@ -131,7 +143,7 @@ def _readme_row(row: Row) -> str:
     first, second = (f"**{r:.1f}**" if r >= 10 else f"**{r:.2f}**" for r in row["inferences_per_second"].values())
     ram = f"**{row['ram_bytes']:,} B**" + (" ¹" if row["note"] else "")
     return (
-        f"| uc_nn_pio | **{row['precision']}** | {ram} | **{row['code_bytes']:,} B** | {row['const_bytes']:,} B "
+        f"| {name_of(row)} | **{row['precision']}** | {ram} | **{row['code_bytes']:,} B** | {row['const_bytes']:,} B "
         f"| **{_millions(row['instructions'] / 1e6)}** | {first} | {second} |"
     )
 

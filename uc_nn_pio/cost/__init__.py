@@ -15,7 +15,8 @@ def table_uses(kernels: Sequence[Kernel], board: Board | None) -> list[TableUse]
     uses = []
     for kernel in kernels:
         for reads in reads_of(kernel):
-            costs = [wait_cycles(reads, board.regions[r]) for r in ("flash", "ram")] if board else [None]
+            regions = [board.regions.get(name) for name in ("flash", "ram")] if board else [None]
+            costs = [wait_cycles(reads, region) if region else None for region in regions]
             saved = costs[0] - costs[1] if None not in costs else 0
             uses.append(TableUse(reads.table.name, reads.table.bytes, saved))
     return uses
