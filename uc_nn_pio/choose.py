@@ -1,13 +1,15 @@
 """Kernels and plan for a graph: of the ways to lay it out, the fastest that fits the budget.
 
-A *way* is a schedule, and for ``streamed`` how many layers are streamed. Each way begins with the kernels' fastest
-forms; while it is over the budget, the kernel whose scratch reaches highest is replaced by a smaller form of it.
+A *way* is a schedule, and for ``streamed`` how many layers are streamed, and which of them hold a window of fewer rows.
+Each way begins with the kernels' fastest forms; while it is over the budget, the kernel whose scratch reaches highest
+is replaced by a smaller form of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.errors import PlanError
@@ -36,8 +38,8 @@ def choose(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int
         PlanError: none fits, with what each change would bring, or the network does not suit the schedule.
     """
     tried: list[Choice] = []
-    for name, cut in _ways(graph, kernels, schedule):
-        tried.append(_fitted(graph, kernels, name, cut, budget))
+    for way in _ways(graph, kernels, schedule):
+        tried.append(_fitted(graph, way, budget))
         if budget is None or 0 < tried[-1].plan.total_bytes <= budget:
             return tried[-1]
     least = min(tried, key=lambda choice: choice.plan.total_bytes)
@@ -80,11 +82,29 @@ def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
     return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs, rows_apart=streamed)
 
 
-def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[tuple[str, int]]:
-    """Schedules and cuts, the fastest first: streamed layers read their weights once a row, so those with few words and
-    few rows are streamed first, as far as their order allows. A schedule that is asked for by name goes by bytes."""
+@dataclass(frozen=True)
+class Way:
+    """A schedule, and the kernels in their fastest forms for it; the first ``cut`` are streamed."""
+
+    schedule: str
+    kernels: tuple[Kernel, ...]
+    cut: int = 0
+
+    @property
+    def words_again(self) -> int:
+        """Words of tables that are read more than once, each time: what streaming costs most."""
+        return sum(
+            (kernel.row_need.out - 1) * table.bytes // 4
+            for kernel in self.kernels[: self.cut]
+            for table in kernel.tables()
+        )
+
+
+def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[Way]:
+    """The fastest first. Of streamed ones, those with full windows come first; where the schedule was asked for by
+    name, the fewest bytes of them."""
     if schedule != "streamed":
-        yield "pingpong" if schedule == "auto" else schedule, 0
+        yield Way("pingpong" if schedule == "auto" else schedule, kernels)
     if schedule in ("auto", "streamed"):
         try:
             cuts = range(1, streamable(make_problem(graph, kernels)) + 1)
@@ -92,13 +112,37 @@ def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[
             if schedule == "streamed":
                 raise
             return
+        ways = [Way("streamed", _cut(kernels, cut), cut) for cut in cuts]
         if schedule == "streamed":
-            cuts = sorted(cuts, key=lambda cut: _planned(graph, _cut(kernels, cut), schedule).plan.total_bytes)
-        yield from (("streamed", cut) for cut in cuts)
+            ways.sort(key=lambda way: _planned(graph, way.kernels, schedule).plan.total_bytes)
+        else:
+            ways.sort(key=lambda way: way.words_again)
+        yield from ways
+        yield from sorted((less for way in ways for less in _shallower(way)), key=lambda way: way.words_again)
 
 
 def _cut(kernels: tuple[Kernel, ...], cut: int) -> tuple[Kernel, ...]:
     return tuple(replace(kernel, rows_apart=index < cut) for index, kernel in enumerate(kernels))
+
+
+MOST_SUBSETS = 3
+"""Of so many layers whose windows can be less high, all subsets are tried; of more, those that save the most."""
+
+
+def _shallower(way: Way) -> Iterator[Way]:
+    """The same with windows of fewer rows for some of its layers."""
+    saved = {}
+    for at, kernel in enumerate(way.kernels[: way.cut]):
+        if less := kernel.shallower():
+            row = kernel.input.bytes // kernel.input.shape[1]
+            saved[at] = (kernel.row_need.rows - less.row_need.rows) * row
+    order = sorted((at for at in saved if saved[at] > 0), key=lambda at: -saved[at])
+    some = [order[:count] for count in range(1, len(order) + 1)]
+    if len(order) <= MOST_SUBSETS:
+        some = [list(taken) for count in range(1, len(order) + 1) for taken in combinations(order, count)]
+    for taken in some:
+        kernels = tuple(k.shallower() if at in taken else k for at, k in enumerate(way.kernels))
+        yield replace(way, kernels=kernels)
 
 
 def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice:
@@ -106,14 +150,14 @@ def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice
     return Choice(kernels, problem, make_plan(problem, schedule))
 
 
-def _fitted(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, cut: int, budget: int | None) -> Choice:
+def _fitted(graph: Graph, way: Way, budget: int | None) -> Choice:
     """A way in as few bytes as the budget asks for, or as few as it can be had in."""
-    found = _planned(graph, _cut(kernels, cut), schedule)
+    found = _planned(graph, way.kernels, way.schedule)
     while budget is not None and found.plan.total_bytes > budget:
         smaller = _smaller(found)
         if smaller is None:
             break
-        found = _planned(graph, smaller, schedule)
+        found = _planned(graph, smaller, way.schedule)
     return found
 
 

@@ -1,5 +1,5 @@
-"""The C of LeNet-5 in float32 and, for the HiFive1, in int8, held word for word. Tables are shortened to their length
-and sha256.
+"""The C of LeNet-5 in float32 and, for the HiFive1, in int8 and streamed, held word for word. Tables are shortened to
+their length and sha256.
 
 ``python3 dev.py test tests/emit/test_golden.py --update-golden`` writes the files anew; read the difference before
 committing it.
@@ -16,7 +16,7 @@ import pytest
 
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import convert
-from uc_nn_pio.spec import load_spec
+from uc_nn_pio.spec import MemorySpec, load_spec
 
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = Path(__file__).parents[2] / "examples" / "lenet5_camera" / "models" / "lenet5.yaml"
@@ -34,14 +34,22 @@ def shorten(source: str) -> str:
 def texts() -> dict[str, str]:
     """By the golden file's name."""
     spec = load_spec(SPEC)
-    float32 = convert(replace(spec, precision="float32", calibration=None)).files
-    int8 = convert(spec, load_board("hifive1")).files
-    files = {"float32/lenet5.h": float32["lenet5.h"], "float32/lenet5.c": float32["lenet5.c"]}
-    return files | {"int8/lenet5.h": int8["lenet5.h"], "int8/lenet5.c": int8["lenet5.c"]}
+    assert spec.memory == MemorySpec("streamed")
+    int8 = replace(spec, memory=MemorySpec("pingpong"))
+    found = {
+        "float32": convert(replace(int8, precision="float32", calibration=None)),
+        "int8": convert(int8, load_board("hifive1")),
+        "streamed": convert(spec, load_board("hifive1")),
+    }
+    return {f"{folder}/{file}": text for folder, conversion in found.items() for file, text in conversion.files.items()}
 
 
-@pytest.mark.parametrize("name", ["float32/lenet5.h", "float32/lenet5.c", "int8/lenet5.h", "int8/lenet5.c"])
-def test_the_c_of_lenet5_is_the_golden_one(name: str, texts: dict[str, str], request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("file", ["lenet5.h", "lenet5.c"])
+@pytest.mark.parametrize("folder", ["float32", "int8", "streamed"])
+def test_the_c_of_lenet5_is_the_golden_one(
+    folder: str, file: str, texts: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    name = f"{folder}/{file}"
     text = shorten(texts[name])
     path = GOLDEN / name
     if request.config.getoption("--update-golden"):

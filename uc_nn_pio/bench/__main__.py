@@ -76,7 +76,7 @@ def measured(args: argparse.Namespace) -> int:
         record(rows, args.record)
         return 0
     before = recorded()["rows"]
-    found = [f"{key}: {what}" for key, row in rows.items() for what in worse(row, before[key])]
+    found = [f"{key}: {what}" for key, row in rows.items() if key in before for what in worse(row, before[key])]
     for line in found:
         print(f"worse than the record: {line}", file=sys.stderr)
     return 1 if found else 0

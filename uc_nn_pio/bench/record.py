@@ -61,7 +61,7 @@ def worse(row: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 
 def _pairs(row: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     for name in COUNTS:
-        yield name, row[name], before[name]
+        yield name, row.get(name, 0), before.get(name, 0)  # rows from before a count was kept have none of it
     yield "bytes read from flash", row["flash"]["bytes"], before["flash"]["bytes"]
     for picture, counts in row["pictures"].items():
         for name, now in counts.items():

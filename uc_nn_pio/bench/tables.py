@@ -61,7 +61,7 @@ def _block(row: Row) -> list[str]:
 
 
 def _more(row: Row, key: str, what: str) -> str:
-    return f" + {row[key]:,} {what}" if row[key] else ""
+    return f" + {row[key]:,} {what}" if row.get(key) else ""
 
 
 def name_of(row: Row) -> str:

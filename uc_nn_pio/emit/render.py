@@ -133,7 +133,10 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         weight_bytes=sum(table.bytes for table in kernel.tables()),
         macs=macs(design.graph, node),
     )
-    each = ", one output row a call" if kernel.rows_apart else ""
+    each = ""
+    if kernel.rows_apart:
+        calls = kernel.row_need.calls
+        each = ", one output row a call" if calls == 1 else f", an output row in {calls} calls, which keep its maximum"
     comment = f"/* {kernel.name}: {node.op.title}, {shapes}{each}; layer {source}.\n * Context: {buffers}. */"
     call = f"{kernel.function}({', '.join(arguments)});" if not kernel.rows_apart else ""
     if kernel.free_in_place and shared:
@@ -165,6 +168,7 @@ def _stream(design: Design) -> list[StreamedLayer]:
                 name=kernel.name,
                 function=kernel.function,
                 need=kernel.row_need,
+                given=layers[-1].need.calls if layers else 1,
                 window=_pointer(design, window),
                 units=_pointer(design, replace(window, scratch=words)),
                 row=row,
@@ -174,7 +178,7 @@ def _stream(design: Design) -> list[StreamedLayer]:
                 scratch=_pointer(design, plan.placement(f"{kernel.node.name}.scratch"))
                 if kernel.scratch_bytes
                 else None,
-                takes_row=kernel.uses_row,
+                takes_row=bool(kernel.row_parameter),
             )
         )
     return layers

@@ -10,8 +10,8 @@ from uc_nn_pio.schedule.rows import RowNeed
 
 @dataclass(frozen=True)
 class StreamedLayer:
-    """One layer of the driver, as the template sees it. ``rows[index]`` counts the rows of its input that have come,
-    ``rows[index + 1]`` those that it has made.
+    """One layer of the driver, as the template sees it. ``rows[index + 1]`` counts its calls, ``rows[index]`` those of
+    the layer in front, which gives it a row every ``given`` calls.
 
     Attributes:
         name: of the layer in C; ``function`` computes one row of its output.
@@ -27,6 +27,7 @@ class StreamedLayer:
     name: str
     function: str
     need: RowNeed
+    given: int
     window: str
     units: str
     row: int
@@ -36,10 +37,18 @@ class StreamedLayer:
     scratch: str | None
     takes_row: bool
 
+    def come(self, rows: str = "rows") -> str:
+        """C: how many rows of its input have come."""
+        return _whole(f"{rows}[{self.index}]", self.given)
+
+    def made(self, rows: str = "rows") -> str:
+        """C: how many whole rows it has made."""
+        return _whole(f"{rows}[{self.index + 1}]", self.need.calls)
+
     @property
     def ready(self) -> str:
-        """C: whether the next output row can be made."""
-        need, come, made = self.need, f"rows[{self.index}]", f"rows[{self.index + 1}]"
+        """C: whether the next call can be made."""
+        need, come, made = self.need, self.come(), f"rows[{self.index + 1}]"
         reach = need.top + need.span - 1
         enough = f"{come} > {affine(made, need.step, reach)}"
         if (need.out - 1) * need.step + reach > need.last:  # the last ones reach beyond the map
@@ -47,7 +56,7 @@ class StreamedLayer:
         return f"{made} < {need.out} && {enough}"
 
     def first(self, made: str, ahead: int = 0) -> str:
-        """C: the first row that output row ``made + ahead`` needs."""
+        """C: the first row that call ``made + ahead`` needs."""
         need = self.need
         top = need.top + ahead * need.step
         row = affine(made, need.step, top)
@@ -63,3 +72,7 @@ class StreamedLayer:
             while made < need.out and need.last_of(made) <= come:
                 made += 1
         return False
+
+
+def _whole(counter: str, calls: int) -> str:
+    return counter if calls == 1 else f"{counter} / {calls}"

@@ -4,6 +4,9 @@ A streamed layer holds a *window* of its input's rows: those from the first that
 last one that it needs has come, the output row is made, the rows that no later one needs are dropped, and the rest
 move to the window's front. So rows lie one behind the other, and kernels address them as in a whole map; what moving
 costs is one load and one store a word kept, once for each output row.
+
+A layer may take several *calls* to make an output row: a convolution with a pool behind it can add one of its own rows
+a call, and keep the maximum in the output row. Its window then holds the rows of one call, not those of the whole pool.
 """
 
 from __future__ import annotations
@@ -13,15 +16,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RowNeed:
-    """Output row p reads the input rows from ``max(0, p * step + top)`` to ``min(p * step + top + span, size) - 1``,
-    and none behind ``last``.
+    """Call p, which makes output row p where a row takes one call, reads the input rows from ``max(0, p * step + top)``
+    to ``min(p * step + top + span, size) - 1``, and none behind ``last``.
 
     Attributes:
-        size: rows of the input; ``out`` of the output.
-        step: input rows from an output row to the next.
-        top: first input row of output row 0; below 0 where it lies in padding.
-        span: rows from an output row's first to behind its last.
-        last: the last input row that any output needs.
+        size: rows of the input.
+        out: calls until the output is whole.
+        step: input rows from a call to the next.
+        top: first input row of call 0; below 0 where it lies in padding.
+        span: rows from a call's first to behind its last.
+        last: the last input row that any call needs.
+        calls: calls that make an output row.
     """
 
     size: int
@@ -30,13 +35,14 @@ class RowNeed:
     top: int
     span: int
     last: int
+    calls: int = 1
 
     def first_of(self, p: int) -> int:
-        """First row that output row ``p`` needs. ``p`` may be ``out``: what comes when all are made."""
+        """First row that call ``p`` needs. ``p`` may be ``out``: what comes when all are made."""
         return max(0, p * self.step + self.top)
 
     def last_of(self, p: int) -> int:
-        """Last row that output row ``p`` needs; may be above its first where all of them are padding."""
+        """Last row that call ``p`` needs; may be above its first where all of them are padding."""
         return min(p * self.step + self.top + self.span - 1, self.last)
 
     @property
@@ -51,7 +57,7 @@ class RowNeed:
 
     @property
     def moves(self) -> bool:
-        """Whether rows are ever kept when an output row is made."""
+        """Whether rows are ever kept when a call has been made."""
         made = 0
         for come in range(1, self.size + 1):
             while made < self.out and self.last_of(made) < come:

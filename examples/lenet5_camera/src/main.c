@@ -3,8 +3,10 @@
  *
  * This file is yours: use, change and pass it on without conditions.
  *
- * There is no frame buffer. Rows come out of the camera's FIFO one by one, and go straight into the network's input, which
- * lenet5_set_row() fills: what the spec's input.preprocess says happens there.
+ * There is no frame buffer. Rows come out of the camera's FIFO one by one, and go straight into the network:
+ * lenet5_set_row() does to a row what the spec's input.preprocess says. A network with schedule streamed takes each row
+ * at once, and is nearly done when the last one is there. While the rest is computed and printed, the sensor fills the FIFO
+ * with the next frame.
  *
  * Wiring: docs/wiring.md of uc_nn_pio. Lines on the UART (115,200 baud):
  *     PREDICTION: <label>  <milliseconds> ms  scores <label>:<value> ...
@@ -119,14 +121,19 @@ static int start_camera(void)
         fe310_print("camera: OV2640 ");
         fe310_print_hex(sensor_id, 4u);
         fe310_print(", 64 x 64 gray\n");
+        status = arducam_capture_start();
     }
     return status;
 }
 
-/* From the FIFO into the network's input, row by row. */
-static int read_frame(void)
+/*
+ * From the FIFO into the network, row by row; the time that the network takes is added to *ticks. A frame that ends half-way
+ * leaves nothing behind: row 0 of the next one begins anew.
+ */
+static int read_frame(uint32_t *ticks)
 {
     uint8_t row[OV2640_WIDTH];
+    uint32_t start;
     uint32_t x;
     uint32_t y;
     int status = arducam_read_start(OV2640_FRAME_BYTES);
@@ -137,7 +144,9 @@ static int read_frame(void)
             for (x = 0u; x < LENET5_INPUT_W; ++x) {
                 row[x] = row[x * STEP_X];
             }
+            start = fe310_ticks();
             lenet5_set_row(&network, (int32_t)(y / STEP_Y), row);
+            *ticks += fe310_ticks() - start;
         }
     }
     arducam_read_end();
@@ -162,19 +171,21 @@ static void print_prediction(uint32_t ticks)
     fe310_print("\n");
 }
 
-/* One frame from the sensor to the UART. */
+/* One frame from the sensor to the UART; the next one is under way when it returns. */
 static int name_frame(void)
 {
+    uint32_t ticks = 0u;
     uint32_t start;
-    int status = arducam_capture(FRAME_TIMEOUT_MS);
+    int status = arducam_capture_wait(FRAME_TIMEOUT_MS);
 
     if (status == ARDUCAM_OK) {
-        status = read_frame();
+        status = read_frame(&ticks);
     }
     if (status == ARDUCAM_OK) {
+        status = arducam_capture_start();
         start = fe310_ticks();
         lenet5_run(&network);
-        print_prediction(fe310_ticks() - start);
+        print_prediction(ticks + fe310_ticks() - start);
     }
     return status;
 }

@@ -162,18 +162,18 @@ static int clear_done(void)
     return status;
 }
 
-int arducam_capture(uint32_t timeout_ms)
+int arducam_capture_start(void)
 {
     int status = clear_done();
 
-    if (status == ARDUCAM_OK) {
-        status = write_register(FIFO_CONTROL, FIFO_START);
-    }
-    if (status != ARDUCAM_OK) {
-        return status;
-    }
+    return status == ARDUCAM_OK ? write_register(FIFO_CONTROL, FIFO_START) : status;
+}
+
+int arducam_capture_wait(uint32_t timeout_ms)
+{
     for (; timeout_ms > 0u; --timeout_ms) {
-        status = read_register(STATUS);
+        int status = read_register(STATUS);
+
         if (status < 0) {
             return status;
         }
@@ -183,6 +183,13 @@ int arducam_capture(uint32_t timeout_ms)
         fe310_sleep_ms(1u);
     }
     return blame(ARDUCAM_ERROR_TIMEOUT);
+}
+
+int arducam_capture(uint32_t timeout_ms)
+{
+    int status = arducam_capture_start();
+
+    return status == ARDUCAM_OK ? arducam_capture_wait(timeout_ms) : status;
 }
 
 static int read_length(uint32_t *length)

@@ -3,13 +3,14 @@
  * out over SPI at our pace.
  *
  *     arducam_init();                             once, and again after any failure
- *     arducam_capture(timeout_ms);                the next whole frame, into the FIFO
+ *     arducam_capture_start();                    the next whole frame goes into the FIFO, by itself
+ *     arducam_capture_wait(timeout_ms);           now it is there
  *     arducam_read_start(bytes);                  checks the length, skips the dummy bytes in front
  *     arducam_read(row, 64); ...                  in as many pieces as you like, all `bytes` of them
  *     arducam_read_end();
  *     arducam_check();                            were these pixels, or what an unplugged camera leaves on the wires?
  *
- * A frame that is not wanted need not be read: the next arducam_capture() drops it.
+ * A frame that is not wanted need not be read: the next arducam_capture_start() drops it.
  */
 #ifndef ARDUCAM_H
 #define ARDUCAM_H
@@ -44,7 +45,13 @@
  */
 int arducam_init(uint32_t cs_pin);
 
-/* Catches the next frame. Waits for it, at most timeout_ms. */
+/* Has the ArduChip catch the next frame. It does so by itself: the processor is free meanwhile. */
+int arducam_capture_start(void);
+
+/* Waits until the frame that was started is in the FIFO, at most timeout_ms. */
+int arducam_capture_wait(uint32_t timeout_ms);
+
+/* Both: catches the next frame, and waits for it. */
 int arducam_capture(uint32_t timeout_ms);
 
 /* Starts a burst read of a frame of so many bytes. The FIFO may hold up to 16 more, which mean nothing, all in front. */

@@ -96,6 +96,10 @@ class Kernel:
         """The same result with less scratch, slower; None where there is no such kernel."""
         return None
 
+    def shallower(self) -> Kernel | None:
+        """The same result from a window of fewer rows, slower; None where there is no such kernel."""
+        return None
+
     @property
     def row_need(self) -> RowNeed | None:
         """What the kernel needs to work row by row; None where it cannot."""

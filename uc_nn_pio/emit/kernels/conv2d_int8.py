@@ -59,6 +59,9 @@ class Conv2dInt8(Kernel):
 
     staged_rows: int | None = None
     """Kernel rows staged at once, where a strip is staged in parts; None for all of them."""
+    pool_apart: bool = False
+    """A call makes one row of the convolution, pooled along the row, and keeps its maximum with those before it in the
+    output row. The window is as high as the kernel; the weights are read once a call."""
 
     @property
     def helpers(self) -> frozenset[str]:
@@ -74,11 +77,22 @@ class Conv2dInt8(Kernel):
 
     @property
     def row_need(self) -> RowNeed:
-        return self._axes[0].need
+        return replace(self._axes[0].need, calls=self.op.pool.kernel[0] if self.pool_apart else 1)
 
     @property
     def uses_row(self) -> bool:
         return not self.rows_apart or self._axes[0].held is not None
+
+    @property
+    def row_parameter(self) -> str:
+        return ", int32_t py" if self.pool_apart else super().row_parameter
+
+    def shallower(self) -> Conv2dInt8 | None:
+        pool = self.op.pool
+        if self.pool_apart or not self.rows_apart or pool is None or pool.kernel[0] == 1 or self._axes[0].clipped:
+            return None
+        # rows of overlapping windows would belong to two output rows at a time
+        return replace(self, pool_apart=True) if pool.stride[0] == pool.kernel[0] else None
 
     @property
     def packed(self) -> bool:
@@ -91,7 +105,11 @@ class Conv2dInt8(Kernel):
 
     @cached_property
     def _axes(self) -> tuple[Axis, Axis]:
-        return axes(self.op, self.input.shape, self.output.shape)
+        rows, columns = axes(self.op, self.input.shape, self.output.shape)
+        if self.pool_apart:
+            made = rows.out * rows.pool
+            rows = replace(rows, conv=made, out=made, pool=1, pool_stride=1)
+        return rows, columns
 
     @property
     def group_channels(self) -> int:
@@ -161,7 +179,7 @@ class Conv2dInt8(Kernel):
         """Rows and columns of a block, and blocks a row of outputs."""
         columns = self._axes[1].out
         if self.op.pool is not None:
-            return self.op.pool.kernel[0], self.op.pool.kernel[1], columns
+            return 1 if self.pool_apart else self.op.pool.kernel[0], self.op.pool.kernel[1], columns
         width = -(-columns // -(-columns // 4))
         return 1, width, -(-columns // width)
 

@@ -28,7 +28,7 @@
 /* -- provenance --
  * converter: uc_nn_pio 0.1.0
  * graph:     sha256 d44dcee20533b0c9b8bcd95df9f6ef889f5ed92c0b809b08034f64057e76bb46
- * spec:      sha256 31da9974ae9aa367286ad58e188c4a664fe9fbed9a01b515c78a2556660088e6
+ * spec:      sha256 caf1e4b29da62fd26f5de80e32e942959fec4c24643f69962435b9de48818079
  * -- end of provenance -- */
 #ifndef LENET5_H
 #define LENET5_H
