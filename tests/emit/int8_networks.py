@@ -90,6 +90,22 @@ def random_int8_network(seed: int) -> Network:
             continue  # a window larger than its map, an accumulator or a multiplier too large: draw again
 
 
+def random_pooled_network(seed: int) -> Network:
+    """One to three convolutions, each with a pool whose windows lie side by side and on the map."""
+    rng = random.Random(seed)
+    values = np.random.default_rng(seed)
+    while True:
+        try:
+            draw = _Drawer(rng, values, (rng.randint(1, 4), rng.randint(9, 20), rng.randint(6, 12)))
+            for _ in range(rng.randint(1, 2)):
+                draw.conv(pool=False)
+                kernel = (rng.randint(2, 3), rng.randint(1, 5))
+                draw.add(ops.MaxPool2d(kernel, kernel), pooled(ops.MaxPool2d(kernel, kernel), draw.shape))
+            return _quantized(lower(draw.build.graph(draw.at)), rng, values, wild=True)
+        except ModelError:
+            continue
+
+
 def random_tuning(seed: int) -> Tuning:
     rng = random.Random(seed)
     return Tuning(
@@ -131,10 +147,12 @@ def _wild(rng: random.Random, range_: Range) -> Range:
 class _Drawer:
     """Adds random layers to a graph."""
 
-    def __init__(self, rng: random.Random, values: np.random.Generator) -> None:
+    def __init__(
+        self, rng: random.Random, values: np.random.Generator, shape: tuple[int, int, int] | None = None
+    ) -> None:
         self.rng, self.values = rng, values
         self.build = GraphBuilder("net")
-        self.shape = self._map()
+        self.shape = shape or self._map()
         self.at = self.build.input("x", self.shape)
         self.count = 0
 
@@ -152,7 +170,7 @@ class _Drawer:
         if np.prod(self.shape) > MOST_ELEMENTS or sum(np.size(v) for v in constants.values()) > MOST_WEIGHTS:
             raise ModelError("too large for a test")
 
-    def conv(self) -> None:
+    def conv(self, pool: bool = True) -> None:
         rng, channels = self.rng, self.shape[0]
         groups = rng.choice([g for g in range(1, channels + 1) if channels % g == 0] + [1, channels])
         out = groups * rng.choice((1, 1, 2, 3, 5) if groups > 2 else (1, 2, 3, 4, 5, 7))
@@ -164,7 +182,7 @@ class _Drawer:
         self.add(op, weight=weight, bias=self.bias(weight) if rng.random() < 0.8 else None)
         if rng.random() < 0.7:
             self.add(rng.choice(ACTIVATIONS))
-        if rng.random() < 0.5:
+        if pool and rng.random() < 0.5:
             self.max_pool()
 
     def stride(self) -> tuple[int, int]:

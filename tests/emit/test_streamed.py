@@ -3,8 +3,9 @@ float32, with rings of garbage, frames that are left half-way and two contexts t
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ import pytest
 import torch
 
 from tests.emit.harness import case_of, run_sanitized
-from tests.emit.int8_networks import design_of_int8, operators, random_int8_network, random_tuning
+from tests.emit.int8_networks import (
+    Network,
+    design_of_int8,
+    operators,
+    random_int8_network,
+    random_pooled_network,
+    random_tuning,
+)
 from tests.networks import design_of, random_network
 from uc_nn_pio import choose as choose_module
 from uc_nn_pio.design import Design
@@ -39,7 +47,7 @@ def any_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def drawn(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> list[choose_module.Way]:
         found = sorted(ways(graph, kernels, schedule), key=lambda way: (way.cut, way.words_again))
-        return [found[sum(t.elements for t in graph.values()) % len(found)]]
+        return [random.Random(sum(t.elements for t in graph.values())).choice(found)]
 
     monkeypatch.setattr(choose_module, "_ways", drawn)
 
@@ -56,10 +64,12 @@ def _with_less_and_less(graph: Graph, seed: int) -> Iterator[Design]:
         assert "has no layer to stream" in str(error) or "the budget is" in str(error)
 
 
-def _compare_int8(seeds: range, folder: Path, level: str) -> Counter[str]:
+def _compare_int8(
+    seeds: range, folder: Path, level: str, draw: Callable[[int], Network] = random_int8_network
+) -> Counter[str]:
     cases, expected, met = [], [], Counter()
     for seed in seeds:
-        network = random_int8_network(seed)
+        network = draw(seed)
         designs = list(_with_less_and_less(network.graph, seed))
         if not designs:
             continue
@@ -71,7 +81,7 @@ def _compare_int8(seeds: range, folder: Path, level: str) -> Counter[str]:
         expected.extend(integer.outputs_batch(network.graph, network.inputs).values())
     results = zip(cases, run_sanitized(cases, folder, level=level), expected, strict=True)
     different = {
-        case.name: operators(random_int8_network(int(case.name[3:])).graph)
+        case.name: operators(draw(int(case.name[3:])).graph)
         for case, found, wanted in results
         if not np.array_equal(found, wanted)
     }
@@ -81,8 +91,13 @@ def _compare_int8(seeds: range, folder: Path, level: str) -> Counter[str]:
 
 def test_random_int8_networks_equal_the_reference(tmp_path: Path) -> None:
     met = _compare_int8(range(2000, 2080), tmp_path, "-O0")
-    assert set(met) == {"conv2d", "max_pool2d", "avg_pool2d", "activation", "in parts", "pool apart"}, met
-    assert met["conv2d"] >= 45 and met["in parts"] >= 8 and met["pool apart"] >= 5, met
+    assert set(met) - {"pool apart"} == {"conv2d", "max_pool2d", "avg_pool2d", "activation", "in parts"}, met
+    assert met["conv2d"] >= 45 and met["in parts"] >= 7, met
+
+
+def test_maxima_kept_in_output_rows_are_those_of_whole_windows(tmp_path: Path) -> None:
+    met = _compare_int8(range(6000, 6080), tmp_path, "-O0", random_pooled_network)
+    assert met["pool apart"] >= 25 and met["in parts"] >= 5, met
 
 
 @pytest.mark.slow
@@ -90,7 +105,12 @@ def test_five_hundred_random_int8_networks_equal_the_reference(tmp_path: Path) -
     for first in range(3000, 3500, 50):
         folder = tmp_path / str(first)
         folder.mkdir()
-        _compare_int8(range(first, first + 50), folder, "-O2" if first % 100 else "-O1")
+        _compare_int8(
+            range(first, first + 50),
+            folder,
+            "-O2" if first % 100 else "-O1",
+            random_pooled_network if first % 150 else random_int8_network,
+        )
 
 
 def _compare_float32(seeds: range, folder: Path) -> Counter[str]:

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from uc_nn_pio.emit.kernels.base import Kernel, Table
-from uc_nn_pio.emit.kernels.conv_geometry import Axis, ColumnRun, Span, axes, column_runs, split_window
+from uc_nn_pio.emit.kernels.conv_geometry import MAX_POSITIONS, Axis, ColumnRun, Span, axes, column_runs, split_window
 from uc_nn_pio.emit.kernels.packing import bias_words, requantizers, tap_groups, words_of_taps
 from uc_nn_pio.emit.kernels.pipeline import Loop, Statement, pipelined, straight
 from uc_nn_pio.graph.ops import Conv2d, Op
@@ -109,7 +109,16 @@ class Conv2dInt8(Kernel):
         if self.pool_apart:
             made = rows.out * rows.pool
             rows = replace(rows, conv=made, out=made, pool=1, pool_stride=1)
+            if self.pools > 1:
+                columns = replace(columns, conv=columns.out * columns.pool)
         return rows, columns
+
+    @cached_property
+    def pools(self) -> int:
+        """Pool windows of a block: with one row a call, a few neighbours keep as many sums as a whole window does."""
+        _, columns = axes(self.op, self.input.shape, self.output.shape)
+        beside = columns.pool_stride == columns.pool and not columns.clipped
+        return min(max(1, MAX_POSITIONS // columns.pool), columns.out) if self.pool_apart and beside else 1
 
     @property
     def group_channels(self) -> int:
@@ -179,7 +188,8 @@ class Conv2dInt8(Kernel):
         """Rows and columns of a block, and blocks a row of outputs."""
         columns = self._axes[1].out
         if self.op.pool is not None:
-            return 1 if self.pool_apart else self.op.pool.kernel[0], self.op.pool.kernel[1], columns
+            rows = 1 if self.pool_apart else self.op.pool.kernel[0]
+            return rows, self.pools * self.op.pool.kernel[1], -(-columns // self.pools)
         width = -(-columns // -(-columns // 4))
         return 1, width, -(-columns // width)
 
@@ -344,7 +354,7 @@ class Conv2dInt8(Kernel):
         *window, count = self._block_shape
         parts = split_window(window[1])
         block_rows = 2 if window[0] % 2 == 0 and window[1] <= 2 and not rows.clipped else 1
-        step = columns.pool_stride if pooled else window[1]
+        step = self.pools * columns.pool_stride if pooled else window[1]
         odd = self.group_outputs % 2 == 1
         runs = column_runs(columns, window[1], step, count)
         return {
@@ -352,12 +362,14 @@ class Conv2dInt8(Kernel):
             "columns": columns,
             "held": rows.held if self.rows_apart else None,
             "pooled": pooled,
+            "pools": self.pools,
+            "pool_columns": op.pool.kernel[1] if pooled else 1,
             "window": window,
             "parts": parts,
             "block_rows": block_rows,
             "runs": runs,
             "run_names": _run_names(runs),
-            "ends": _alike(runs),
+            "ends": _alike(runs) if self.pools == 1 else [_pools_of_a_row(columns)],
             "step": step,
             "monotone": op.activation is None or op.activation.monotone,
             "odd_outputs": odd,
@@ -374,6 +386,11 @@ class Conv2dInt8(Kernel):
 
 def _pixel(i: int, offset: int) -> Statement:
     return Statement(f"x{i}_{offset}", f"(uint32_t)r{i}[{offset}]", (), "feed", LOAD_BYTE)
+
+
+def _pools_of_a_row(columns: Axis) -> ColumnRun:
+    """The pool windows of a row, one by one, whatever the blocks that their sums came from."""
+    return ColumnRun(0, columns.out - 1, (Span(0, 1),) * columns.pool)
 
 
 def _alike(runs: list[ColumnRun]) -> list[ColumnRun]:
