@@ -75,6 +75,7 @@ def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
             in_place=k.in_place,
             rows=k.row_need,
             row_bytes=k.input.bytes // k.input.shape[1] if k.input.is_map else 0,
+            held_bytes=k.held_bytes,
         )
         for k in kernels
     )
@@ -94,9 +95,7 @@ class Way:
     def words_again(self) -> int:
         """Words of tables that are read more than once, each time: what streaming costs most."""
         return sum(
-            (kernel.row_need.out - 1) * table.bytes // 4
-            for kernel in self.kernels[: self.cut]
-            for table in kernel.tables()
+            (kernel.passes - 1) * table.bytes // 4 for kernel in self.kernels[: self.cut] for table in kernel.tables()
         )
 
 

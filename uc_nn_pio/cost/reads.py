@@ -34,12 +34,7 @@ class TableReads:
 
 def reads_of(kernel: Kernel) -> tuple[TableReads, ...]:
     """Reads of all tables of a kernel."""
-    return tuple(_reads(kernel, table, passes(kernel)) for table in kernel.tables())
-
-
-def passes(kernel: Kernel) -> int:
-    """How often a kernel begins: once, or once a row of its output."""
-    return kernel.output.shape[1] if kernel.rows_apart else 1
+    return tuple(_reads(kernel, table, kernel.passes) for table in kernel.tables())
 
 
 def _reads(kernel: Kernel, table: Table, begins: int) -> TableReads:

@@ -136,7 +136,7 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     each = ""
     if kernel.rows_apart:
         calls = kernel.row_need.calls
-        each = ", one output row a call" if calls == 1 else f", an output row in {calls} calls, which keep its maximum"
+        each = ", one output row a call" if calls == 1 else f", made in {calls} calls"
     comment = f"/* {kernel.name}: {node.op.title}, {shapes}{each}; layer {source}.\n * Context: {buffers}. */"
     call = f"{kernel.function}({', '.join(arguments)});" if not kernel.rows_apart else ""
     if kernel.free_in_place and shared:
@@ -174,14 +174,19 @@ def _stream(design: Design) -> list[StreamedLayer]:
                 row=row,
                 unit=row // 4 if words else row,
                 collects=_pointer(design, plan.placement(kernel.node.output)) if index == count - 1 else None,
-                made_row=_row_elements(kernel.output),
-                scratch=_pointer(design, plan.placement(f"{kernel.node.name}.scratch"))
-                if kernel.scratch_bytes
-                else None,
+                made_row=_row_elements(kernel.output) if kernel.output.is_map else 0,
+                scratch=_scratch(design, kernel),
                 takes_row=bool(kernel.row_parameter),
             )
         )
     return layers
+
+
+def _scratch(design: Design, kernel: Kernel) -> str | None:
+    """C for the words that a streamed kernel works with besides its window and its output, or in the output's place."""
+    if kernel.held_bytes:
+        return _pointer(design, replace(design.plan.placement(kernel.node.output), scratch=True))
+    return _pointer(design, design.plan.placement(f"{kernel.node.name}.scratch")) if kernel.scratch_bytes else None
 
 
 def _row_elements(tensor: Tensor) -> int:

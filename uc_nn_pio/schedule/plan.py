@@ -26,7 +26,8 @@ def align(size: int, to: int = ALIGNMENT) -> int:
 class Step:
     """One kernel. ``in_place`` says that it may write its output over its first input (never into other bytes of it
     before they are read). ``rows`` says what it needs to work row by row, ``row_bytes`` the size of an input row; None
-    where it cannot."""
+    where it cannot. ``held_bytes`` is what the output's place must hold while its rows come one by one, where that is
+    more than the output."""
 
     name: str
     reads: tuple[str, ...]
@@ -35,6 +36,7 @@ class Step:
     in_place: bool = False
     rows: RowNeed | None = None
     row_bytes: int = 0
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Problem:
 
     def streamed(self, steps: int, windows: Mapping[str, int]) -> Problem:
         """The same with the first ``steps`` streamed through ``windows``, bytes by buffer."""
-        return replace(self, rows_apart=steps, sizes={**self.sizes, **windows})
+        last = self.steps[steps - 1] if steps else Step("", (), ("",))
+        made = {last.writes[0]: last.held_bytes} if last.held_bytes else {}
+        return replace(self, rows_apart=steps, sizes={**self.sizes, **windows, **made})
 
     def lifetime(self, name: str) -> tuple[int, int]:
         """First and last step at which ``name`` must keep its bytes."""

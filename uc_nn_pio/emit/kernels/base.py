@@ -106,6 +106,16 @@ class Kernel:
         return None
 
     @property
+    def passes(self) -> int:
+        """How often the kernel begins in one inference, and reads its tables."""
+        return self.row_need.out if self.rows_apart and self.row_need else 1
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the output's place while it is being made, where they are more than the output's own."""
+        return 0
+
+    @property
     def uses_row(self) -> bool:
         """Whether the C has to know which row ``py`` of the output it makes. Not where every row is made alike."""
         return True
@@ -146,6 +156,14 @@ class Kernel:
 def each_row(entry: Tensor) -> RowNeed | None:
     """Of a kernel that makes each row of a map from the same one of its input; None where there are no rows."""
     return RowNeed(entry.shape[1], entry.shape[1], 1, 0, 1, entry.shape[1] - 1) if entry.is_map else None
+
+
+def added_row_by_row(entry: Tensor) -> RowNeed | None:
+    """Of a kernel that adds up each row of a map on its own; None where there are no rows."""
+    if not entry.is_map:
+        return None
+    rows = entry.shape[1]
+    return RowNeed(rows, rows, 1, 0, 1, rows - 1, calls=rows)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -3,6 +3,10 @@
 Every word of the table is read once, in address order, and one ahead of its use: while flash fetches a word, the one
 before it is multiplied. Two outputs share a MUL where the board's tuning says so (see ``conv2d_int8.py``). One or two
 outputs that are left over have words of two inputs each; a third makes that two and one.
+
+Behind a map, rows may come one by one: each adds its share to the sums of all outputs, which wait in the output's place
+in the context, two words a pair, until the last row makes outputs of them. The table is in the order of the rows then,
+and each word is still read once.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from uc_nn_pio.emit.kernels.base import Kernel, Table
+from uc_nn_pio.emit.kernels.base import Kernel, Table, added_row_by_row
 from uc_nn_pio.emit.kernels.packing import (
     folded_biases,
     requantizers,
@@ -23,6 +27,7 @@ from uc_nn_pio.emit.kernels.packing import (
     words_of_taps,
 )
 from uc_nn_pio.graph.ops import Linear, Op
+from uc_nn_pio.schedule.rows import RowNeed
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,37 @@ class Part:
 class LinearInt8(Kernel):
     op_type: ClassVar[type[Op]] = Linear
     template: ClassVar[str] = "linear_int8.c.j2"
+
+    @property
+    def row_need(self) -> RowNeed | None:
+        return added_row_by_row(self.input)
+
+    @property
+    def passes(self) -> int:
+        return 1
+
+    @property
+    def held_bytes(self) -> int:
+        return 4 * self.sum_words if self.rows_apart else 0
+
+    @property
+    def sum_words(self) -> int:
+        """Words of sums, or of biases in the table."""
+        return sum(part.lanes * part.count for part in self.parts)
+
+    @property
+    def rows(self) -> int:
+        """Rows in which the inputs come."""
+        return self.input.shape[1] if self.rows_apart else 1
+
+    @property
+    def row_inputs(self) -> int:
+        return self.input.elements // self.rows
+
+    @property
+    def row_words(self) -> int:
+        """Words of weights a row of inputs."""
+        return sum(part.count * -(-self.row_inputs // part.inputs) for part in self.parts)
 
     @property
     def helpers(self) -> frozenset[str]:
@@ -73,38 +109,53 @@ class LinearInt8(Kernel):
 
     def tables(self) -> tuple[Table, ...]:
         words: list[int] = []
-        for part in self.parts:
-            for turn in range(part.count):
-                words += self._words(part, part.members(turn))
+        for row in range(self.rows):
+            for part in self.parts:
+                for turn in range(part.count):
+                    words += self._words(part, part.members(turn), row)
         words += [0, 0]  # read ahead of the end
         comment = (
-            "for four outputs at a time: biases, then a word of four weights an input; for the last one to three: for "
-            "two outputs, a word of two inputs"
+            f"{'for each row of inputs, ' if self.rows_apart else ''}for four outputs at a time: biases, then a word "
+            "of four weights an input; for the last one to three: for two outputs, a word of two inputs"
         )
         return (Table(f"{self.name}_weights", "uint32_t", np.array(words, np.uint32), comment),)
 
-    def _words(self, part: Part, members: list[int]) -> list[int]:
-        weight = np.zeros((part.lanes, self.input.elements), np.int64)
-        weight[: len(members)] = self.graph.constant(self.node, "weight")[members]
+    def _words(self, part: Part, members: list[int], row: int) -> list[int]:
+        """The first row's begin with the biases; what requantizes is behind these, or behind the last row's weights."""
+        weight = np.zeros((part.lanes, self.row_inputs), np.int64)
+        taken = slice(row * self.row_inputs, (row + 1) * self.row_inputs)
+        weight[: len(members)] = self.graph.constant(self.node, "weight")[members, taken]
+        first = self._biases(part, members) if row == 0 else []
+        last = self._requantize_words(part, members) if row == self.rows - 1 else []
+        if part.lanes == 4:
+            words = words_of_outputs(weight[[0, 2, 1, 3]], self.packed)
+        else:
+            words = words_of_taps(weight[0], weight[1], self.packed)
+        return first + words + last if self.rows_apart else first + last + words
+
+    def _biases(self, part: Part, members: list[int]) -> list[int]:
         biases = folded_biases(self.graph, self.node, self.input.quant.zero_point)
         taken = [int(biases[o]) for o in members] + [0] * (part.lanes - len(members))
         words: list[int] = []
         for a, b in zip(taken[::2], taken[1::2], strict=True):
             words += [(a + (b << 16 if self.packed else 0)) & 0xFFFFFFFF, b & 0xFFFFFFFF]
-        if self.per_output:
-            for i in range(0, part.lanes, 2):
-                first = members[i] if i < len(members) else members[0]
-                words += self._requantizers.of(first, members[i + 1] if i + 1 < len(members) else None)
-        if part.lanes == 4:
-            return words + words_of_outputs(weight[[0, 2, 1, 3]], self.packed)
-        return words + words_of_taps(weight[0], weight[1], self.packed)
+        return words
+
+    def _requantize_words(self, part: Part, members: list[int]) -> list[int]:
+        words: list[int] = []
+        for i in range(0, part.lanes if self.per_output else 0, 2):
+            first = members[i] if i < len(members) else members[0]
+            words += self._requantizers.of(first, members[i + 1] if i + 1 < len(members) else None)
+        return words
 
     def groups(self, part: Part, inputs: int, start: int, end: int) -> list[list[int]]:
-        """Inputs of a pass of ``inputs``, used for ``start`` .. ``end``, in groups that may be added in one word."""
+        """Inputs of a pass of ``inputs``, used for ``start`` .. ``end`` of each row, in groups that may be added in one
+        word."""
         if not self.packed:
             return [[i] for i in range(inputs)]
-        outputs = self.graph.constant(self.node, "weight")[part.first : part.first + part.outputs, start:end]
-        return tap_groups(outputs.reshape(-1, inputs), range(inputs))
+        outputs = self.graph.constant(self.node, "weight")[part.first : part.first + part.outputs]
+        rows = outputs.reshape(part.outputs, self.rows, self.row_inputs)[:, :, start:end]
+        return tap_groups(rows.reshape(-1, inputs), range(inputs))
 
     def variables(self) -> Mapping[str, Any]:
         r = self._requantizers
@@ -112,12 +163,12 @@ class LinearInt8(Kernel):
             "requantizer": r,
             "clamp": [int(v) for v in self.graph.constant(self.node, "clamp")],
             "zero_out": self.output.quant.zero_point,
-            "passes": {part: self._passes(part) for part in self.parts},
+            "passes": {part: self._passes_of(part) for part in self.parts},
         }
 
-    def _passes(self, part: Part) -> list[tuple[int, int, list[list[int]]]]:
+    def _passes_of(self, part: Part) -> list[tuple[int, int, list[list[int]]]]:
         """(inputs of a pass, how many passes, groups): the loop's, then what is left over."""
-        size, step = self.input.elements, min(self.tuning.linear_inputs, self.input.elements)
+        size, step = self.row_inputs, min(self.tuning.linear_inputs, self.row_inputs)
         step += step % part.inputs if step < size else 0
         count, rest = divmod(size, step)
         found = [(step, count, self.groups(part, step, 0, count * step))]
