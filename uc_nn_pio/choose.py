@@ -132,9 +132,12 @@ def _shallower(way: Way) -> Iterator[Way]:
     """The same with windows of fewer rows for some of its layers."""
     saved = {}
     for at, kernel in enumerate(way.kernels[: way.cut]):
-        if less := kernel.shallower():
+        less = kernel.shallower()
+        # sums need more room than a row of the next window has
+        if less and (at == way.cut - 1 or not less.held_bytes):
             row = kernel.input.bytes // kernel.input.shape[1]
-            saved[at] = (kernel.row_need.rows - less.row_need.rows) * row
+            more = max(0, less.held_bytes - kernel.output.bytes)
+            saved[at] = (kernel.row_need.rows - less.row_need.rows) * row - more
     order = sorted((at for at in saved if saved[at] > 0), key=lambda at: -saved[at])
     some = [order[:count] for count in range(1, len(order) + 1)]
     if len(order) <= MOST_SUBSETS:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.emit.harness import case_of, run_sanitized
 from tests.emit.int8_networks import (
@@ -21,15 +22,18 @@ from tests.emit.int8_networks import (
     random_pooled_network,
     random_tuning,
 )
+from tests.graph.torch_graph import graph_of
 from tests.networks import design_of, random_network
 from uc_nn_pio import choose as choose_module
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.lower import lower
+from uc_nn_pio.quantize import Method, calibrate, quantize
 from uc_nn_pio.reference import integer
 from uc_nn_pio.schedule import check
-from uc_nn_pio.spec import MemorySpec
+from uc_nn_pio.spec import LEAST, MemorySpec
 
 
 def _streams(design: Design) -> Counter[str]:
@@ -158,3 +162,36 @@ def test_streamed_float32_has_the_bits_of_pingpong(tmp_path: Path) -> None:
     found = run_sanitized(cases, tmp_path)
     for case, one, other in zip(cases[::2], found[::2], found[1::2], strict=True):
         assert np.array_equal(one, other), case.name
+
+
+def _ends_in_a_global_pool() -> tuple[nn.Module, tuple[int, int, int]]:
+    torch.manual_seed(3)
+    layers = [nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 7, 3, stride=2), nn.AdaptiveAvgPool2d(1)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(7, 4)).eval(), (2, 11, 9)
+
+
+def test_a_global_pool_adds_up_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its input is never held: a row of it is, and a sum a channel."""
+    monkeypatch.undo()
+    module, shape = _ends_in_a_global_pool()
+    least = MemorySpec(schedule="streamed", ram_budget=LEAST)
+    design = design_of(module, shape, "whole", memory=least)
+    assert [type(k).__name__ for k in design.kernels][2] == "GlobalAvgPool2dF32"
+    x = torch.randn(4, *shape)
+    with torch.no_grad():
+        wanted = module(x).numpy()
+    (actual,) = run_sanitized([case_of(design, x.numpy())], tmp_path)
+    assert np.abs(actual - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+    graph = lower(graph_of(module, shape))
+    int8 = quantize(graph, calibrate(graph, [x.numpy()], Method.MINMAX))
+    inputs = np.random.default_rng(1).integers(-128, 128, (6, *shape)).astype(np.int8)
+    for seed in range(4):
+        design = design_of_int8(int8, random_tuning(seed), "whole", LEAST, "streamed")
+        pool = design.kernels[2]
+        assert type(pool).__name__ == "GlobalAvgPool2dInt8" and pool.rows_apart
+        assert design.plan.windows[pool.node.inputs[0]] == 7 * 4
+        assert design.plan.placement(pool.node.output).size == 4 * 7
+        (found,) = run_sanitized([case_of(design, inputs)], tmp_path)
+        (expected,) = integer.outputs_batch(int8, inputs).values()
+        assert np.array_equal(found, expected)

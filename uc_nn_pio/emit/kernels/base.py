@@ -7,7 +7,7 @@ once the buffers have their places. Templates see the kernel as ``k`` and its bu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -164,6 +164,11 @@ def added_row_by_row(entry: Tensor) -> RowNeed | None:
         return None
     rows = entry.shape[1]
     return RowNeed(rows, rows, 1, 0, 1, rows - 1, calls=rows)
+
+
+def vars_of(kernel: Kernel) -> dict[str, Any]:
+    """The fields of a kernel, to make one of another class of them."""
+    return {field.name: getattr(kernel, field.name) for field in fields(kernel)}
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

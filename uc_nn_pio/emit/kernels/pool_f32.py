@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from uc_nn_pio.emit.expressions import held_row
-from uc_nn_pio.emit.kernels.base import Kernel
+from uc_nn_pio.emit.kernels.base import Kernel, added_row_by_row, vars_of
 from uc_nn_pio.emit.kernels.conv_geometry import window_axes
 from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op, Padding
 from uc_nn_pio.schedule.rows import RowNeed
@@ -78,6 +78,28 @@ class AvgPool2dF32(_WindowF32):
     def variables(self) -> Mapping[str, Any]:
         divisor = self.op.divisor_override or self.op.kernel[0] * self.op.kernel[1]
         return {**super().variables(), "divisor": divisor}
+
+    def shallower(self) -> GlobalAvgPool2dF32 | None:
+        whole = self.op.kernel == self.input.shape[1:] and self.output.shape[1:] == (1, 1) and not self.clipped
+        return GlobalAvgPool2dF32(**vars_of(self)) if whole and self.rows_apart else None
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2dF32(AvgPool2dF32):
+    """The mean of a whole map whose rows come one by one; the sums wait in the output, in the order of all at once."""
+
+    template: ClassVar[str] = "global_avg_pool2d_f32.c.j2"
+
+    @property
+    def row_need(self) -> RowNeed | None:
+        return added_row_by_row(self.input)
+
+    @property
+    def uses_row(self) -> bool:
+        return True
+
+    def shallower(self) -> None:
+        return None
 
 
 @dataclass(frozen=True)

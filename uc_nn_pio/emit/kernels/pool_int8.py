@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from uc_nn_pio.emit.kernels.base import Kernel
+from uc_nn_pio.emit.kernels.base import Kernel, added_row_by_row, vars_of
 from uc_nn_pio.emit.kernels.conv_geometry import Axis, window_axes
 from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op
 from uc_nn_pio.schedule.rows import RowNeed
@@ -96,6 +96,10 @@ class AvgPool2dInt8(_WindowInt8):
     def helpers(self) -> frozenset[str]:
         return super().helpers | ({self._requantizer} if self.op.divisor_override is not None else frozenset())
 
+    def shallower(self) -> GlobalAvgPool2dInt8 | None:
+        whole = self.op.kernel == self.input.shape[1:] and self.output.shape[1:] == (1, 1) and not self.clipped
+        return GlobalAvgPool2dInt8(**vars_of(self)) if whole and self.rows_apart else None
+
     @property
     def _requantizer(self) -> str:
         """The function of ``math_int8.c.j2`` for a divisor of its own: the shorter one where it gives the same bits."""
@@ -133,6 +137,28 @@ class AvgPool2dInt8(_WindowInt8):
             more["requantizer"] = f"{self.prefix}_{self._requantizer}"
             more["requantize_with"] = ", ".join(str(int(v)) for v in (q[0], -e[0], zero, *clamp))
         return {**super().variables(), **more}
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2dInt8(AvgPool2dInt8):
+    """The mean of a whole map whose rows come one by one; its sums, a word a channel, wait in the output's place."""
+
+    template: ClassVar[str] = "global_avg_pool2d_int8.c.j2"
+
+    @property
+    def row_need(self) -> RowNeed | None:
+        return added_row_by_row(self.input)
+
+    @property
+    def uses_row(self) -> bool:
+        return True
+
+    @property
+    def held_bytes(self) -> int:
+        return 4 * self.output.elements
+
+    def shallower(self) -> None:
+        return None
 
 
 @dataclass(frozen=True)
