@@ -14,7 +14,7 @@ from itertools import combinations
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.graph.ir import DType, Graph
-from uc_nn_pio.schedule import Plan, Problem, Step, align, make_plan, over_budget, streamable
+from uc_nn_pio.schedule import SCHEDULERS, Plan, Problem, Step, align, make_plan, over_budget, streamable
 from uc_nn_pio.spec import LEAST
 
 
@@ -46,6 +46,19 @@ def choose(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int
     if budget == LEAST:
         return least
     raise over_budget(least.plan, least.problem, budget, _changes(graph, kernels, schedule, budget))
+
+
+def alternatives(graph: Graph, kernels: tuple[Kernel, ...]) -> list[Choice]:
+    """The fastest and the smallest way of each schedule that suits the network, none of them twice."""
+    found: dict[tuple[str, int], Choice] = {}
+    for schedule in SCHEDULERS:
+        for budget in (None, LEAST):
+            try:
+                choice = choose(graph, kernels, schedule, budget)
+            except PlanError:
+                continue  # the network does not suit this schedule
+            found.setdefault((schedule, choice.plan.total_bytes), choice)
+    return list(found.values())
 
 
 def _changes(graph: Graph, kernels: tuple[Kernel, ...], schedule: str, budget: int) -> list[str]:
@@ -101,7 +114,7 @@ class Way:
 
 def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[Way]:
     """The fastest first. Of streamed ones, those with full windows come first; where the schedule was asked for by
-    name, the fewest bytes of them."""
+    name, those that need the fewest bytes."""
     if schedule != "streamed":
         yield Way("pingpong" if schedule == "auto" else schedule, kernels)
     if schedule in ("auto", "streamed"):
@@ -112,17 +125,26 @@ def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[
                 raise
             return
         ways = [Way("streamed", _cut(kernels, cut), cut) for cut in cuts]
+        ways.sort(key=lambda way: way.words_again)
         if schedule == "streamed":
-            ways.sort(key=lambda way: _planned(graph, way.kernels, schedule).plan.total_bytes)
-        else:
-            ways.sort(key=lambda way: way.words_again)
+            ways = _small_first(graph, ways)
         yield from ways
         yield from sorted((less for way in ways for less in _shallower(way)), key=lambda way: way.words_again)
+
+
+def _small_first(graph: Graph, ways: list[Way]) -> list[Way]:
+    """Those that need hardly more than the fewest bytes, in their order; then the others, by their bytes."""
+    sizes = {way.cut: _planned(graph, way.kernels, way.schedule).plan.total_bytes for way in ways}
+    enough = HARDLY_MORE * min(sizes.values())
+    return sorted(ways, key=lambda way: sizes[way.cut] if sizes[way.cut] > enough else 0)
 
 
 def _cut(kernels: tuple[Kernel, ...], cut: int) -> tuple[Kernel, ...]:
     return tuple(replace(kernel, rows_apart=index < cut) for index, kernel in enumerate(kernels))
 
+
+HARDLY_MORE = 1.05
+"""So much RAM, against the least, is worth weights that are read less often."""
 
 MOST_SUBSETS = 3
 """Of so many layers whose windows can be less high, all subsets are tried; of more, those that save the most."""

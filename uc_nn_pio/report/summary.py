@@ -12,6 +12,7 @@ from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import terminal
 from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
+from uc_nn_pio.report.choices import choices_data, choices_text
 from uc_nn_pio.report.quantization import noise_data, noise_text
 from uc_nn_pio.report.tables import tables_data, tables_text
 from uc_nn_pio.schedule.memory_map import memory_map
@@ -31,11 +32,13 @@ def report(design: Design) -> Mapping[str, Any]:
             "context_bytes": plan.total_bytes,
             "activation_bytes": plan.activation_bytes,
             "scratch_bytes": plan.scratch_bytes,
+            "counter_bytes": plan.counter_bytes,
             "constants_bytes": design.placement.ram_bytes,
             "board_bytes": board.ram.size if board else None,
         },
         "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
+        "choices": choices_data(design),
         "tables": tables_data(design),
         "layers": [_layer(design, index) for index in range(len(design.kernels))],
         "noise": noise_data(design.noise),
@@ -95,16 +98,24 @@ def report_text(design: Design) -> str:
     lines += [
         "",
         f"RAM   {ram['context_bytes']:,} B context = {ram['activation_bytes']:,} activations + "
-        f"{ram['scratch_bytes']:,} scratch" + _share(ram["context_bytes"], ram["board_bytes"]),
+        f"{ram['scratch_bytes']:,} scratch"
+        + _counters(ram["counter_bytes"])
+        + _share(ram["context_bytes"], ram["board_bytes"]),
         *tables_text(data["tables"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
         "",
         *([noise_text(design.noise), ""] if design.precision == "int8" else []),
+        *choices_text(data["choices"]),
+        "",
         "memory over time (= read, # written, % scratch, . free)",
         memory_map(design.plan, design.problem),
     ]
     return "\n".join(lines)
+
+
+def _counters(size: int) -> str:
+    return f" + {size} row counters" if size else ""
 
 
 def _share(used: int, available: int | None) -> str:
