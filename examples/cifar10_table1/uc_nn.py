@@ -19,8 +19,8 @@ import shutil
 import subprocess
 import sys
 
-MANIFEST_VERSION = 1
-OPTIONS = ("models", "python", "core_hz", "scene", "polarity", "idle_exit", "virtual_args")
+MANIFEST_VERSION = 2
+OPTIONS = ("models", "python", "core_hz", "flash", "scene", "polarity", "idle_exit", "virtual_args")
 PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
@@ -162,6 +162,7 @@ def what_is_wanted(env, options):
         "board": board,
         "models": [portable(os.path.join(project, os.path.expanduser(model)), project) for model in models],
         "core_hz": frequency(options.get("core_hz", "")),
+        "flash": options.get("flash") or "reset",
     }
 
 

@@ -63,12 +63,13 @@ def build_firmware(
     board: str = "hifive1",
     main: Path | None = None,
     core_hz: int | None = None,
+    flash: str = "reset",
     flags: tuple[str, ...] = (),
     model: Path = STAND_IN,
 ) -> Path:
     """Link the demo program (or ``main``) with the drivers and the C files of ``model``; return the ELF."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in render_board_files(load_board(board), core_hz=core_hz).items():
+    for name, text in render_board_files(load_board(board), core_hz=core_hz, flash=flash).items():
         (folder / name).write_text(text)
     if main is None:
         project = folder / "project"

@@ -276,3 +276,19 @@ def test_interpreters_of_every_system_are_found(tmp_path: Path, parts: tuple[str
     python.parent.mkdir(exist_ok=True)
     python.touch()
     assert extra_script.python_in(str(tmp_path)) == str(python)
+
+
+def test_the_flash_option_reaches_the_header(project: Project) -> None:
+    ini = project.folder / "platformio.ini"
+    text = ini.read_text()
+    project.run()
+    header = project.generated("uc_nn_board.h")
+    assert "UC_NN_FLASH" not in header.read_text(), "reset settings are the default"
+    ini.write_text(text.replace("[env]", "[env]\ncustom_uc_nn_flash = dual_io"))
+    assert "options or board changed" in project.run().stdout
+    assert "#define UC_NN_FLASH_FFMT 0x00BB1447u" in header.read_text()
+    ini.write_text(text.replace("[env]", "[env]\ncustom_uc_nn_flash = quad"))
+    refused = project.pio("run")
+    assert refused.returncode != 0
+    assert "'quad' is no way to read the flash" in refused.stderr and "custom_uc_nn_flash" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -11,22 +11,29 @@ from uc_nn_pio.resources import resources
 DEFAULT_STACK_BYTES = 2048
 """Stack of the demo firmware; part of the 4 KiB that a plan leaves to the firmware."""
 
+FLASH_CHOICES = {"reset": None, "dual_io": "dual I/O"}
+"""Values of ``custom_uc_nn_flash``, and what the firmware calls them."""
+
+RESET_SCKDIV = 3
+"""QSPI0's divider after reset. A smaller one gives its sampling fewer core clocks: only on the user's word."""
+
 _ATTRIBUTES = {"xip": "rx", "dtim": "rwx", "itim": "rwx"}
 
 
 def render_board_files(
-    board: Board, *, core_hz: int | None = None, stack_bytes: int = DEFAULT_STACK_BYTES
+    board: Board, *, core_hz: int | None = None, flash: str = "reset", stack_bytes: int = DEFAULT_STACK_BYTES
 ) -> dict[str, str]:
     """Return ``link.ld`` and ``uc_nn_board.h`` for a board.
 
     Args:
         board: its regions, clocks and pins.
         core_hz: core clock in Hz; the board's default without it. ``-D UC_NN_CORE_HZ`` overrides both.
+        flash: a key of :data:`FLASH_CHOICES`: how the firmware has QSPI0 read the flash.
         stack_bytes: size of the ``.stack`` section, a multiple of 16.
 
     Raises:
-        BoardError: a clock the board does not run at, a stack that RAM does not hold, or regions that contradict
-            themselves.
+        BoardError: a clock the board does not run at, flash settings that it has no data for, a stack that RAM does not
+            hold, or regions that contradict themselves.
     """
     _check_regions(board)
     if core_hz is None:
@@ -49,6 +56,7 @@ def render_board_files(
         "board": board,
         "clocks": board.clocks,
         "core_hz": core_hz,
+        "flash": _flash_settings(board, flash, core_hz),
         "stack_bytes": stack_bytes,
         "pins": sorted(board.pins.items(), key=lambda item: (item[1], item[0])),
         "regions": [
@@ -77,6 +85,31 @@ def _memory_lines(board: Board, stack_bytes: int) -> list[str]:
         f"0x{flash.origin:08X}  flash: .text, .rodata, images of .uc_nn_ram and .data   {flash.size} bytes",
         f"0x{ram.origin:08X}  RAM:   .stack ({stack_bytes}), .uc_nn_ram, .data, .bss            {ram.size} bytes",
     ]
+
+
+def _flash_settings(board: Board, flash: str, core_hz: int) -> dict[str, object] | None:
+    """What the header says of QSPI0; ``None`` for reset settings."""
+    if flash not in FLASH_CHOICES:
+        raise BoardError(
+            f"{flash!r} is no way to read the flash",
+            where="custom_uc_nn_flash",
+            why=f"there are {', '.join(FLASH_CHOICES)}",
+            next_step="did you mean dual_io?" if "dual" in flash.lower() else "leave it out for the reset settings",
+        )
+    text = FLASH_CHOICES[flash]
+    if text is None:
+        return None
+    data = board.details.get("qspi", {}).get(flash)
+    if data is None:
+        raise BoardError(
+            f"how {board.name} reads its flash with {flash} is not known",
+            where="custom_uc_nn_flash",
+            why=f"its board data have no qspi.{flash}",
+            next_step="remove the option, or add the data (docs/boards.md)",
+        )
+    top = data["sck_max_hz"]
+    sckdiv = max(RESET_SCKDIV, -(-core_hz // (2 * top)) - 1)
+    return {"name": flash, "text": text, "ffmt": data["ffmt"], "sckdiv": sckdiv, "sck_max_hz": top}
 
 
 def _check_core(board: Board, core_hz: int) -> None:

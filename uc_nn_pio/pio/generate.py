@@ -60,7 +60,7 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     project, output = Path(request["project"]), Path(request["output"])
     board = find_board(request["board"])
     conversions = _convert_all([project / model for model in request["models"]], board)
-    board_files = _board_files(request["board"], board, request["core_hz"])
+    board_files = _board_files(request, board)
     files = dict(board_files)
     for conversion in conversions:
         files.update({f"{conversion.name}/{name}": text for name, text in conversion.files.items()})
@@ -71,7 +71,7 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     dependencies = [path for conversion in conversions for path in conversion.dependencies]
     manifest = {
         "manifest": extra_script.MANIFEST_VERSION,
-        "wanted": {key: request[key] for key in ("board", "models", "core_hz")},
+        "wanted": {key: request[key] for key in ("board", "models", "core_hz", "flash")},
         "inputs": {
             extra_script.portable(str(path), str(project)): extra_script.file_digest(path)
             for path in sorted(dependencies)
@@ -131,16 +131,21 @@ def find_board(facts: Mapping[str, Any] | None) -> Board | None:
     )
 
 
-def _board_files(facts: Mapping[str, Any] | None, board: Board | None, core_hz: int | None) -> dict[str, str]:
+def _board_files(request: Mapping[str, Any], board: Board | None) -> dict[str, str]:
+    core_hz, flash = request["core_hz"], request["flash"]
     if board is None or not board.details:
-        if core_hz is not None:
-            raise BoardError(
-                "custom_uc_nn_core_hz is set, but this board's clocks are not known",
-                where="platformio.ini",
-                next_step="remove the option, or use a board with data of uc_nn_pio (docs/boards.md)",
-            )
+        for name, given, unknown in (
+            ("core_hz", core_hz is not None, "clocks are"),
+            ("flash", flash != "reset", "flash interface is"),
+        ):
+            if given:
+                raise BoardError(
+                    f"custom_uc_nn_{name} is set, but this board's {unknown} not known",
+                    where="platformio.ini",
+                    next_step="remove the option, or use a board with data of uc_nn_pio (docs/boards.md)",
+                )
         return {}
-    return dict(render_board_files(board, core_hz=core_hz) if core_hz else render_board_files(board))
+    return render_board_files(board, core_hz=core_hz, flash=flash)
 
 
 def _convert_all(specs: list[Path], board: Board | None) -> list[Conversion]:

@@ -67,7 +67,11 @@ class NotBuilt:
 
 NOT_BUILT = (
     NotBuilt("memory.schedule", "the arena schedule", "schedule: auto, pingpong or streamed", value="arena"),
-    NotBuilt("flash", "setting up the flash interface", "the board's reset settings, without this key"),
+    NotBuilt(
+        "flash",
+        "setting up the flash interface in a model spec",
+        "custom_uc_nn_flash = dual_io in platformio.ini, because it belongs to the firmware (docs/flash.md)",
+    ),
     NotBuilt("input", "a network with several inputs", "one input: a mapping with shape", value="[]"),
     NotBuilt("inputs", "a network with several inputs", "one input, under the key 'input'"),
 )

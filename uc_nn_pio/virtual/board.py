@@ -42,6 +42,7 @@ SLICE_CYCLES = 1_000_000  # how long the CPU runs before the outside is looked a
 UNLIMITED = 1 << 62
 GRAY = Item("mid-gray", np.full((64, 64), 128, np.uint8))
 MEIP = 1 << 11  # external interrupt, in mip
+GARBLE = 0x5A  # how bytes of a flash that does not understand differ from what lies in it
 LEFTOVER_WATCHDOG_TICKS = 1638  # 50 ms, for a warm start
 
 
@@ -138,7 +139,9 @@ class VirtualBoard:
         limit = StallLimit.of(stall_limit) if isinstance(stall_limit, str) else stall_limit or StallLimit()
         self.stall = StallWatch(self.cpu, limit)
         self.stack = StackWatch(self.cpu)
-        self.qspi0.on_unreadable = self.cpu.stop_soon
+        self._flash_garbled = False
+        self.qspi0.on_change = self._flash_changed
+        self.qspi0.flash_reads = lambda: self.cpu.memory_counts()[0] + self.cpu.cycle_counts()["icache_misses"]
         self.clock.on_core_hz = self.qspi0.check_clock
         self.faults = Faults(self, seed, self._reset)
         self.camera_link: CameraLink | None = None
@@ -310,7 +313,7 @@ class VirtualBoard:
             stop_at = self.cpu.cycles + SLICE_CYCLES
             if end_ps != UNLIMITED:
                 stop_at = min(stop_at, self.clock.cycle_at(end_ps))
-            if self.qspi0.unreadable():
+            if self.qspi0.unreadable() or self.qspi0.unsettled:
                 stop_at = self.cpu.cycles + 1  # block by block, to see the way back to flash
             self.cpu.run(stop_at, instruction_limit)
             self._check_flash()
@@ -328,13 +331,24 @@ class VirtualBoard:
                 self._end("seconds")
         return self.result(self._reason)
 
+    def _flash_changed(self) -> None:
+        """QSPI0 or the flash's mode has changed: reads of a flash that does not understand give other bytes."""
+        if self.qspi0.garbles != self._flash_garbled:
+            self._flash_garbled = not self._flash_garbled
+            flash = self.cpu.memories[0].data
+            np.bitwise_xor(flash, GARBLE, out=flash)
+        if self.qspi0.unreadable() or self.qspi0.unsettled:
+            self.cpu.stop_soon()
+
     def _check_flash(self) -> None:
+        self._flash_changed()
         problem = self.qspi0.unreadable()
         if problem and self._in_flash(self.cpu.pc):
+            back = "set QSPI0 back (fctrl 1, ffmt 0x00030007) before the code in RAM returns"
+            if self.qspi0.continuous is not None:
+                back = "let ffmt.pad_code be 0x00: on the board only cutting the flash's supply ends this mode"
             raise self.cpu.stop_error(
-                "code runs from flash that cannot be read",
-                why=f"QSPI0: {problem}",
-                next_step="set QSPI0 back (fctrl 1, ffmt 0x00030007) before the code in RAM returns",
+                "code runs from flash that cannot be read", why=f"QSPI0: {problem}", next_step=back
             )
 
     def _look_outside(self, on_slice: Callable[[VirtualBoard], None] | None) -> None:

@@ -48,6 +48,7 @@ KINDS = {
     "crystal-dead": Kind("the crystal oscillator does not get ready"),
     "pll-no-lock": Kind("the PLL does not lock"),
     "uart-noise": Kind("each bit between UART0 and the computer flips with this probability", "0.001"),
+    "flash-dual": Kind("what the flash sends over two lines at once does not arrive"),
     "reset": Kind("the chip is reset; the camera keeps its power and its state"),
 }
 
@@ -221,6 +222,9 @@ class Faults:
             board.prci.crystal_starts = not on
         elif name == "pll-no-lock":
             board.prci.pll_locks = not on
+        elif name == "flash-dual":
+            board.qspi0.dual_broken = on
+            board.qspi0.on_change()
 
     def noisy(self, name: str, byte: int) -> int:
         """A byte as it arrives over a wire whose bits flip while the fault ``name`` holds."""

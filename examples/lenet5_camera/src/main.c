@@ -98,6 +98,10 @@ static void start_board(void)
     if (clock != FE310_OK) {
         print_failure(clock);
     }
+#ifdef UC_NN_FLASH_FFMT
+    clock = fe310_flash_set(UC_NN_FLASH_FFMT, UC_NN_FLASH_SCKDIV);
+    fe310_print(clock == FE310_OK ? "flash: " UC_NN_FLASH "\n" : "flash: reset settings (check failed)\n");
+#endif
     fe310_print("uc_nn: lenet5 ready\n");
 }
 

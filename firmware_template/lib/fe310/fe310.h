@@ -1,5 +1,5 @@
 /*
- * fe310: everything a bare program needs of a SiFive FE310: start-up, traps, clocks, UART, GPIO, SPI1, time, text.
+ * fe310: everything a bare program needs of a SiFive FE310: start-up, traps, clocks, flash, UART, GPIO, SPI1, time, text.
  *
  * Start-up (fe310_start.S) needs no call: it runs before main() and ends there, with the core on the internal
  * oscillator (about 14.4 MHz), interrupts and watchdog off, .data and .bss in place. A board need not be in reset for it:
@@ -19,6 +19,7 @@
 #define FE310_H
 
 #include "fe310_clock.h"
+#include "fe310_flash.h"
 #include "fe310_gpio.h"
 #include "fe310_regs.h"
 #include "fe310_spi.h"
@@ -36,6 +37,7 @@
 #define FE310_ERROR_RTC (-7)       /* mtime does not count: the 32,768 Hz clock does not run */
 #define FE310_ERROR_CRYSTAL_OFF (-9) /* the core clock is more than 2 % off: the crystal is not one of 16 MHz */
 #define FE310_ERROR_OSCILLATOR (-8) /* the internal oscillator does not get ready */
+#define FE310_ERROR_FLASH (-10) /* the flash does not answer with the settings that were tried */
 
 /* One line of English for a code of this library; NULL for any other number. */
 const char *fe310_error_text(int code);

@@ -154,6 +154,8 @@ const char *fe310_error_text(int code)
         return "the pin is no chip select of SPI1 (GPIO 2, 9 and 10 are)";
     case FE310_ERROR_RTC:
         return "mtime does not count: the 32,768 Hz clock does not run";
+    case FE310_ERROR_FLASH:
+        return "the flash does not answer with the settings that were tried";
     case FE310_ERROR_OSCILLATOR:
         return "the internal oscillator does not get ready";
     case FE310_ERROR_CRYSTAL_OFF:

@@ -2,6 +2,11 @@
 
 With ``fctrl`` 1 the flash executes in place (what reads cost is in ``timing.py``); with 0 bytes are shifted by program
 as in SPI1, and the flash chip answers.
+
+Behind the address of 0xBB and 0xEB the flash takes eight mode bits, which the controller sends as ``ffmt.pad_code``.
+0xA_ puts the flash into continuous read: the next read must come without a command byte. A reset of the FE310 sets the
+controller back, and not the flash, which has no reset line on the board: it then takes the controller's 0x03 as address
+bits, until its supply is cut. So whether the flash answers depends on its mode too, which follows its reads.
 """
 
 from __future__ import annotations
@@ -26,9 +31,23 @@ READS = {
 }
 
 
-def read_problem(ffmt: int) -> str | None:
-    """Why the flash would not answer execution in place with what lies in it; None if it would."""
+WITH_MODE_BITS = (0xBB, 0xEB)
+CONTINUOUS_READ = 0xA  # the upper four of the eight mode bits
+
+
+def read_problem(ffmt: int, continuous: int | None = None) -> str | None:
+    """Why the flash would not answer execution in place with what lies in it; None if it would.
+
+    ``continuous`` is the command that the flash goes on with when it is in continuous read mode.
+    """
     command, lanes = ffmt >> 16 & 0xFF, (ffmt >> 8 & 3, ffmt >> 10 & 3, ffmt >> 12 & 3)
+    if continuous is not None:
+        if ffmt & 1:
+            return (
+                f"the flash is in continuous read mode of 0x{continuous:02X}: it takes the command 0x{command:02X} as "
+                "part of an address"
+            )
+        ffmt, command, lanes = ffmt | 1, continuous, (0, *lanes[1:])
     if not ffmt & 1:
         return "cmd_en is 0: no command is sent"
     if command not in READS:
@@ -43,12 +62,24 @@ def read_problem(ffmt: int) -> str | None:
     return None
 
 
+def mode_after_a_read(ffmt: int, continuous: int | None) -> int | None:
+    """The command of the flash's continuous read mode after a read with ``ffmt``; None: it waits for a command."""
+    if read_problem(ffmt, continuous) is not None:
+        return continuous
+    command = ffmt >> 16 & 0xFF if continuous is None else continuous
+    return command if command in WITH_MODE_BITS and ffmt >> 28 == CONTINUOUS_READ else None
+
+
 # Where this controller's reset values differ from those of SPI1 (manual, 19.3): it is ready for a flash.
 RESET = {"fmt": 0x0008_0008, "txmark": 1}
 
 
 class Qspi0(Spi):
-    """``runs_from_flash`` tells whether the instruction that accesses a register lies in flash."""
+    """``runs_from_flash`` tells whether the instruction that accesses a register lies in flash.
+
+    Set by the board: ``on_change``, called when what the flash answers may have changed; ``flash_reads``, how many
+    reads the flash has had; ``dual_broken``, a fault: what comes over two lines is wrong.
+    """
 
     REGISTERS = (
         *(Register(r.offset, r.name, RESET.get(r.name, r.reset), r.width) for r in SPI_REGISTERS),
@@ -66,7 +97,11 @@ class Qspi0(Spi):
     ) -> None:
         self._runs_from_flash = runs_from_flash
         self._flash = FlashChip(read_flash)
-        self.on_unreadable: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
+        self.flash_reads: Callable[[], int] = lambda: 0
+        self.dual_broken = False
+        self.continuous: int | None = None  # the flash's mode; a reset of the chip leaves it
+        self._reads_seen = 0
         super().__init__("QSPI0", 0x1001_4000, clock, reports, gpio, cs_pins={0: -1}, data_pins=(-1, -1, -1))
 
     def write_fctrl(self, value: int) -> None:
@@ -76,12 +111,13 @@ class Qspi0(Spi):
                 "the next instruction fetch that misses the I-cache would hang the chip",
                 "do this from code in RAM",
             )
+        self._follow_reads()
         self.values["fctrl"] = value & 1
-        if not value & 1:
-            self.on_unreadable()
+        self.on_change()
 
     def write_ffmt(self, value: int) -> None:
-        problem = read_problem(value)
+        self._follow_reads()
+        problem = self._problem(value)
         if problem is not None and self.values["fctrl"] & 1 and self._runs_from_flash():
             raise BusError(
                 f"QSPI0.ffmt = 0x{value:08X}, written by code that runs from flash: {problem}",
@@ -89,15 +125,45 @@ class Qspi0(Spi):
                 "do this from code in RAM; 0x00030007 is the value after reset",
             )
         self.values["ffmt"] = value
-        if problem is not None:
-            self.on_unreadable()
+        self.on_change()
         self.check_clock()
+
+    def reset(self) -> None:
+        self._follow_reads()
+        super().reset()
+        self.on_change()
 
     def unreadable(self) -> str | None:
         """Why code and constants cannot be read from the flash now; None if they can."""
+        self._follow_reads()
         if not self.values["fctrl"] & 1:
             return "fctrl is 0: the flash is not mapped"
-        return read_problem(self.values["ffmt"])
+        return self._problem(self.values["ffmt"])
+
+    @property
+    def garbles(self) -> bool:
+        """Whether a read of mapped flash gives something else than lies there."""
+        return bool(self.values["fctrl"] & 1) and self.unreadable() is not None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the next read changes the flash's mode."""
+        self._follow_reads()
+        mapped = bool(self.values["fctrl"] & 1)
+        return mapped and mode_after_a_read(self.values["ffmt"], self.continuous) != self.continuous
+
+    def _problem(self, ffmt: int) -> str | None:
+        problem = read_problem(ffmt, self.continuous)
+        if problem is None and self.dual_broken and 1 in (ffmt >> 10 & 3, ffmt >> 12 & 3):
+            return "what the flash sends over two lines does not arrive (fault flash-dual)"
+        return problem
+
+    def _follow_reads(self) -> None:
+        """Bring the flash's mode up to date with the reads that it has had since the last look."""
+        reads = self.flash_reads()
+        if reads != self._reads_seen and self.values["fctrl"] & 1:
+            self.continuous = mode_after_a_read(self.values["ffmt"], self.continuous)
+        self._reads_seen = reads
 
     def write_sckdiv(self, value: int) -> None:
         super().write_sckdiv(value)
