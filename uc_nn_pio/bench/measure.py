@@ -27,9 +27,6 @@ from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
 
-DUAL_IO = 0x00BB_1447
-"""QSPI0's ffmt for command 0xBB of the IS25LP128: address and data on two lines, 4 clocks between them."""
-
 MOST_INSTRUCTIONS = 40_000_000_000
 
 
@@ -65,7 +62,7 @@ class Measurement:
 
 
 def measure(
-    conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, ffmt: int | None = None
+    conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, flash: str = "reset"
 ) -> Measurement:
     """Run a converted model on raw pictures (N, C, H, W) uint8.
 
@@ -74,7 +71,7 @@ def measure(
         pictures: what ``set_row`` is given.
         board: the virtual board, or one with more RAM.
         core_hz: the core clock. Cycles do not depend on it.
-        ffmt: what QSPI0's register of that name is set to, by code in RAM; None: as after reset.
+        flash: how it is read: a value of ``custom_uc_nn_flash``.
 
     Raises:
         ToolError: no RISC-V compiler, or it refuses the C.
@@ -85,7 +82,7 @@ def measure(
     rows = pictures.shape[2]
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
-        write_sources(folder, conversion, pictures, board, core_hz, ffmt)
+        write_sources(folder, conversion, pictures, board, core_hz, flash)
         code, const = build(folder, conversion, board)
         machine = VirtualBoard(folder / "bench.elf", board, camera=False)
         # two windows count nothing, the first inference fills the I-cache, the second is looked at
@@ -113,23 +110,23 @@ def _runs(text: str, windows: list[Costs], rows: int) -> list[Run]:
 
 
 def write_sources(
-    folder: Path, conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, ffmt: int | None = None
+    folder: Path, conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, flash: str = "reset"
 ) -> None:
     """Put everything but the drivers into ``folder``: the model, the measuring program, the board's files."""
     texts = {
         **conversion.files,
-        **render_board_files(board, core_hz=core_hz),
-        "main.c": _main(conversion.name, pictures, ffmt),
+        **render_board_files(board, core_hz=core_hz, flash=flash),
+        "main.c": _main(conversion.name, pictures),
     }
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
 
 
-def _main(name: str, pictures: np.ndarray, ffmt: int | None) -> str:
+def _main(name: str, pictures: np.ndarray) -> str:
     template = (Path(__file__).parent / "main.c.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     rows = to_memory(pictures, rank=3).tolist()
-    return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows, ffmt=ffmt)
+    return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows)
 
 
 def build(folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]:
@@ -142,4 +139,4 @@ def build(folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]
     return object_sizes(folder / "model.o")
 
 
-__all__ = ["DUAL_IO", "Measurement", "Run", "build", "compiler", "measure", "version", "write_sources"]
+__all__ = ["Measurement", "Run", "build", "compiler", "measure", "version", "write_sources"]

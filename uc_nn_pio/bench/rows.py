@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from uc_nn_pio.bench.measure import DUAL_IO, Measurement, Run, measure
+from uc_nn_pio.bench.measure import Measurement, Run, measure
 from uc_nn_pio.bench.networks import NETWORKS, WAYS, Network, Pictures, board_of, pictures
 from uc_nn_pio.boards import Board
 from uc_nn_pio.convert import Conversion, convert
@@ -62,7 +62,7 @@ def row(
     }
     out["ram_bytes"] = out["context_bytes"] + out["ram_weight_bytes"] + out["stack_bytes"]
     fast = precision == "int8" and not quick
-    out["dual_io"] = _speed(measure(conversion, shown.raw, board, CLOCKS_HZ[0], DUAL_IO)) if fast else None
+    out["dual_io"] = _speed(measure(conversion, shown.raw, board, CLOCKS_HZ[0], "dual_io")) if fast else None
     out["accuracy"] = accuracy_of(spec, test) if accuracy and (test or spec.validate) else None
     return out
 

@@ -51,7 +51,7 @@ def _block(row: Row) -> list[str]:
         f"{flash['weight_words']:,} words of constant tables, none more than {_times(flash['most_reads_of_a_word'])}",
     ]
     if row["dual_io"]:
-        lines.append(f"  dual I/O      {_speeds(row['dual_io'])}: set by the bench itself, the firmware does not")
+        lines.append(f"  dual I/O      {_speeds(row['dual_io'])}: with custom_uc_nn_flash = dual_io")
     if row["accuracy"]:
         lines += wrap(_accuracy(row["accuracy"]), _WIDTH, initial_indent="  accuracy      ", subsequent_indent=" " * 16)
     if row["labelled"]:
