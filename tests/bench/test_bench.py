@@ -38,13 +38,13 @@ def cifar10() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def lenet5_least() -> dict[str, Any]:
-    return row("lenet5", "int8", "streamed_least", accuracy=False)
+def lenet5_small() -> dict[str, Any]:
+    return row("lenet5", "int8", "streamed_small", accuracy=False)
 
 
 @pytest.fixture(scope="module")
-def cifar10_least() -> dict[str, Any]:
-    return row("cifar10", "int8", "streamed_least", only=("gray", "noise"), accuracy=False)
+def cifar10_small() -> dict[str, Any]:
+    return row("cifar10", "int8", "streamed_small", only=("gray", "noise"), accuracy=False)
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +75,25 @@ def test_cifar10_in_int8_reaches_its_goals(cifar10: dict[str, Any]) -> None:
 
 
 def test_streamed_networks_reach_their_goals(
-    lenet5: dict[str, Any], lenet5_least: dict[str, Any], cifar10: dict[str, Any], cifar10_least: dict[str, Any]
+    cifar10: dict[str, Any], lenet5_small: dict[str, Any], cifar10_small: dict[str, Any]
 ) -> None:
-    """RAM of context and stack, inferences a second at 352 MHz, and at most 10 % more instructions than pingpong; the
-    CIFAR-10 network's bytes are what they must be, its goal of 5,200 B is not reached."""
-    assert lenet5_least["right"] == 10 and lenet5_least["ram_bytes"] <= 1_610
-    assert lenet5_least["inferences_per_second"]["352000000"] >= 48
-    assert cifar10_least["ram_bytes"] <= 5_700
-    assert cifar10_least["inferences_per_second"]["352000000"] >= 8.5
-    assert cifar10_least["instructions"] <= 1.1 * cifar10["instructions"]
+    """RAM of context and stack, and inferences a second at 352 MHz; the CIFAR-10 network takes less than 10 % more
+    instructions than with pingpong, LeNet-5 with its small maps 15 %."""
+    assert lenet5_small["right"] == 10 and lenet5_small["ram_bytes"] <= 1_600
+    assert lenet5_small["inferences_per_second"]["352000000"] >= 48
+    assert cifar10_small["ram_bytes"] <= 5_200
+    assert cifar10_small["inferences_per_second"]["352000000"] >= 8.5
+    assert cifar10_small["instructions"] <= 1.1 * cifar10["instructions"]
+
+
+def test_the_least_ram_is_below_what_must_be_reached() -> None:
+    """By the record: 1,700 B at 40 a second, 5,700 B at 6 a second."""
+    rows = recorded()["rows"]
+    for network, most, speed in (("lenet5", 1_700, 40), ("cifar10", 5_700, 6)):
+        least = rows[f"{network}-int8-streamed_least"]
+        small = rows[f"{network}-int8-streamed_small"]
+        assert least["ram_bytes"] < small["ram_bytes"] <= most
+        assert least["inferences_per_second"]["352000000"] >= speed
 
 
 def test_lenet5_in_float32_is_as_fast_as_it_must_be(lenet5_float32: dict[str, Any]) -> None:
@@ -96,11 +106,19 @@ def test_lenet5_in_float32_is_as_fast_as_it_must_be(lenet5_float32: dict[str, An
     assert lenet5_float32["instructions"] < author["instructions_m"] * 1e6
 
 
-@pytest.mark.parametrize("name", ["lenet5", "cifar10", "lenet5_float32"])
-def test_nothing_is_worse_than_the_record(name: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("lenet5", "lenet5-int8"),
+        ("lenet5_small", "lenet5-int8-streamed_small"),
+        ("lenet5_float32", "lenet5-float32"),
+        ("cifar10", "cifar10-int8"),
+        ("cifar10_small", "cifar10-int8-streamed_small"),
+    ],
+)
+def test_nothing_is_worse_than_the_record(name: str, key: str, request: pytest.FixtureRequest) -> None:
     """Where figures are meant to change: ``python3 dev.py bench --record "why"``."""
-    found = request.getfixturevalue(name)
-    assert worse(found, recorded()["rows"][f"{found['network']}-{found['precision']}"]) == []
+    assert worse(request.getfixturevalue(name), recorded()["rows"][key]) == []
 
 
 def test_the_record_is_of_these_networks() -> None:
@@ -137,7 +155,7 @@ def test_each_word_of_weights_is_read_from_flash_once(name: str, request: pytest
     assert flash["bytes"] >= 4 * flash["weight_words_read"]
 
 
-@pytest.mark.parametrize("name", ["lenet5", "cifar10", "lenet5_float32"])
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_small", "cifar10", "cifar10_small", "lenet5_float32"])
 def test_the_split_adds_up(name: str, request: pytest.FixtureRequest) -> None:
     found = request.getfixturevalue(name)
     split = found["split"]

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from uc_nn_pio.bench import KEYS
+
 RECORD = Path(__file__).parent / "recorded.json"
 TOLERANCE = 0.02
 """A count may grow by so much without a word."""
@@ -36,7 +38,9 @@ def record(rows: Mapping[str, Mapping[str, Any]], reason: str, path: Path = RECO
         before = old["rows"].get(key, {})
         same = row["accuracy"] is None and before.get("graph_sha256") == row["graph_sha256"]
         kept[key] = {**row, "accuracy": before["accuracy"] if same else row["accuracy"]}
-    new = {"reasons": [*old["reasons"], reason.strip()], "rows": {**old["rows"], **kept}}
+    merged = {**old["rows"], **kept}
+    rows = {key: merged[key] for key in (*KEYS, *merged) if key in merged}
+    new = {"reasons": [*old["reasons"], reason.strip()], "rows": rows}
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
     part.replace(path)

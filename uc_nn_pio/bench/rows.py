@@ -60,6 +60,7 @@ def row(
         "compiler": f"gcc {found.compiler}",
         "flags": " ".join(conversion.compile_flags),
     }
+    out["const_bytes"] += out["ram_weight_bytes"]  # which lie in flash as well, to be copied
     out["ram_bytes"] = out["context_bytes"] + out["ram_weight_bytes"] + out["stack_bytes"]
     fast = precision == "int8" and not quick
     out["dual_io"] = _speed(measure(conversion, shown.raw, board, CLOCKS_HZ[0], "dual_io")) if fast else None
