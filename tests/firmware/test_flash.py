@@ -8,12 +8,14 @@ import pytest
 
 from tests.firmware.build import build_firmware
 from tests.firmware.test_emulators import lines, pictures, predictions
-from uc_nn_pio.bench.measure import DUAL_IO
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.errors import BoardError, VirtualBoardError
 from uc_nn_pio.pio.board_files import render_board_files
 from uc_nn_pio.virtual.board import VirtualBoard
 from uc_nn_pio.virtual.scene import Scene
+
+DUAL_IO = 0x00BB_1447
+"""QSPI0's ffmt for command 0xBB of the IS25LP128: address and data on two lines, 4 clocks between them, mode bits 0."""
 
 RESET_FFMT, CONTINUOUS = 0x0003_0007, 0xA0 << 24
 HASTY = "-DOV2640_SETTLE_FRAMES=1u"
