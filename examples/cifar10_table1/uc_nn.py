@@ -12,6 +12,7 @@ the converter itself, or an output that is missing or was edited. docs/platformi
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -20,11 +21,14 @@ import subprocess
 import sys
 
 MANIFEST_VERSION = 2
-OPTIONS = ("models", "python", "core_hz", "flash", "scene", "polarity", "idle_exit", "virtual_args")
+OPTIONS = ("models", "python", "core_hz", "flash", "stack", "scene", "polarity", "idle_exit", "virtual_args")
 PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONEXEPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+STACK_SCRIPT = "uc_nn_stack.py"
+STACK_GUARD = 16  # bytes at the foot of the stack: fe310_stack.h
+FIRST_STACK = 16  # of the first link, from which the need is computed
 PROBE = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('uc_nn_pio', 'torch'))))"
 
 
@@ -166,6 +170,19 @@ def what_is_wanted(env, options):
     }
 
 
+def stack_bytes(options):
+    """The stack that the user reserves, in bytes; ``None`` for ``auto``."""
+    text = options.get("stack") or "auto"
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) % 16 or not int(text):
+        raise BuildError(
+            f"platformio.ini: error: {PREFIX}stack = {text} is no size of a stack\n"
+            f"  next: write auto, or a multiple of 16 such as 1024"
+        )
+    return int(text)
+
+
 # The converter's interpreter ----------------------------------------------------------------------------------------
 
 
@@ -282,7 +299,55 @@ def convert(env, options, wanted, output, reason):
         raise BuildError("uc_nn: the conversion failed (see above)")
 
 
-def add_to_build(env, manifest, output):
+def reserve_stack(env, script, wanted):
+    """Have the linker reserve the stack that the program needs: link, compute the need, link again.
+
+    ``script`` computes it; ``wanted`` bytes are reserved instead, if given, and checked.
+    """
+    from SCons.Action import Action  # env.Action would expand the command now, and lose spaces in paths
+
+    link = env["LINKCOM"]
+
+    def again(target, source, env):
+        spec = importlib.util.spec_from_file_location("uc_nn_stack", script)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        elf = str(target[0])
+        try:
+            need, path = module.stack_need(elf, env.subst("$BUILD_DIR"))
+            reserve = (need + 15) // 16 * 16 + STACK_GUARD
+            text = f"{need} bytes needed ({' > '.join(path)}), {STACK_GUARD} of guard"
+            if wanted is not None and wanted < reserve:
+                raise BuildError(
+                    f"error: the stack is too small: {PREFIX}stack = {wanted}\n  why:  {text}\n"
+                    f"  next: {PREFIX}stack = {reserve}, or auto"
+                )
+        except module.UnboundedError as error:
+            if wanted is not None:
+                sys.stderr.write(f"uc_nn: warning: {PREFIX}stack = {wanted} is not checked: {error}\n")
+                return 0
+            os.remove(elf)
+            sys.stderr.write(
+                f"error: the stack that the program needs cannot be computed\n  why:  {error}\n"
+                f"  next: change that, or reserve what you know to be enough: {PREFIX}stack = 2048\n"
+            )
+            return 1
+        except BuildError as error:
+            os.remove(elf)
+            sys.stderr.write(f"{error}\n")
+            return 1
+        print(f"uc_nn: stack of {wanted or reserve} bytes: {text}")
+        if wanted is not None:
+            return 0
+        second = env.Clone()
+        second.Append(LINKFLAGS=[f"-Wl,--defsym=__uc_nn_stack_bytes={reserve}"])
+        return Action(link, None)(target, source, second)
+
+    env.Append(CCFLAGS=["-fstack-usage"], LINKFLAGS=[f"-Wl,--defsym=__uc_nn_stack_bytes={wanted or FIRST_STACK}"])
+    env.Replace(LINKCOM=[link, Action(again, None)])
+
+
+def add_to_build(env, manifest, output, stack):
     """Add the generated sources, their headers and the linker script to the build."""
     env["UC_NN_PYTHON"] = manifest["python"]
     # The platform's own flags are known only after this script, hence the variable that looks them up when it is used.
@@ -299,6 +364,12 @@ def add_to_build(env, manifest, output):
     if script and bare and not env.GetProjectOption("board_build.ldscript", ""):
         env.Replace(LDSCRIPT_PATH=os.path.join(output, script))
         env.Append(LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
+        reserve_stack(env, os.path.join(output, STACK_SCRIPT), stack)
+    elif stack is not None:
+        raise BuildError(
+            f"platformio.ini: error: {PREFIX}stack has no effect: the linker script is not this project's\n"
+            f"  next: remove the option; that linker script says how large the stack is"
+        )
 
 
 def main(env, targets):
@@ -307,6 +378,7 @@ def main(env, targets):
     if env.IsCleanTarget():
         return
     options = read_options(env)
+    stack = stack_bytes(options)
     wanted = what_is_wanted(env, options)
     manifest = read_manifest(output)
     reason = stale_because(manifest, wanted, env.subst("$PROJECT_DIR"), output)
@@ -320,7 +392,7 @@ def main(env, targets):
             raise BuildError("error: the converter made nothing\n  next: is the Python that was named a Python?")
     env.Append(CPPPATH=[output, *(os.path.join(output, name) for name in (manifest or {}).get("include", []))])
     if manifest and all(os.path.isfile(os.path.join(output, name)) for name in manifest["outputs"]):
-        add_to_build(env, manifest, output)
+        add_to_build(env, manifest, output, stack)
 
 
 if "Import" in globals():  # SCons gives its scripts this function; it is missing where the converter imports this file

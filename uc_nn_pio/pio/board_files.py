@@ -9,7 +9,7 @@ from uc_nn_pio.errors import BoardError
 from uc_nn_pio.resources import resources
 
 DEFAULT_STACK_BYTES = 2048
-"""Stack of the demo firmware; part of the 4 KiB that a plan leaves to the firmware."""
+"""Stack of a program that is linked without ``--defsym=__uc_nn_stack_bytes=N``, which PlatformIO builds set."""
 
 FLASH_CHOICES = {"reset": None, "dual_io": "dual I/O"}
 """Values of ``custom_uc_nn_flash``, and what the firmware calls them."""
@@ -29,7 +29,7 @@ def render_board_files(
         board: its regions, clocks and pins.
         core_hz: core clock in Hz; the board's default without it. ``-D UC_NN_CORE_HZ`` overrides both.
         flash: a key of :data:`FLASH_CHOICES`: how the firmware has QSPI0 read the flash.
-        stack_bytes: size of the ``.stack`` section, a multiple of 16.
+        stack_bytes: size of the ``.stack`` section where the linker is not told another, a multiple of 16.
 
     Raises:
         BoardError: a clock the board does not run at, flash settings that it has no data for, a stack that RAM does not
@@ -63,7 +63,7 @@ def render_board_files(
             {"name": r.name, "attributes": _ATTRIBUTES.get(r.kind, "rw"), "origin": f"0x{r.origin:08X}", "size": r.size}
             for r in board.regions.values()
         ],
-        "memory_lines": _memory_lines(board, stack_bytes),
+        "memory_lines": _memory_lines(board),
         "flash_origin": f"0x{board.flash.origin:08X}",
         "flash_end": f"0x{board.flash.end:08X}",
         "flash_size": board.flash.size,
@@ -74,7 +74,7 @@ def render_board_files(
     return {name: environment.get_template(f"{name}.j2").render(variables) for name in ("link.ld", "uc_nn_board.h")}
 
 
-def _memory_lines(board: Board, stack_bytes: int) -> list[str]:
+def _memory_lines(board: Board) -> list[str]:
     """The memory map as a person reads it."""
     flash, ram = board.flash, board.ram
     lines = []
@@ -83,7 +83,7 @@ def _memory_lines(board: Board, stack_bytes: int) -> list[str]:
     return [
         *lines,
         f"0x{flash.origin:08X}  flash: .text, .rodata, images of .uc_nn_ram and .data   {flash.size} bytes",
-        f"0x{ram.origin:08X}  RAM:   .stack ({stack_bytes}), .uc_nn_ram, .data, .bss            {ram.size} bytes",
+        f"0x{ram.origin:08X}  RAM:   .stack, .uc_nn_ram, .data, .bss                    {ram.size} bytes",
     ]
 
 

@@ -22,7 +22,7 @@ from uc_nn_pio.convert import Conversion, convert
 from uc_nn_pio.errors import BoardError, ErrorGroup, SpecError, UcNnError
 from uc_nn_pio.escape import terminal
 from uc_nn_pio.files import write_files
-from uc_nn_pio.pio import extra_script
+from uc_nn_pio.pio import extra_script, stack_need
 from uc_nn_pio.pio.board_files import render_board_files
 from uc_nn_pio.resources import resources
 
@@ -145,7 +145,8 @@ def _board_files(request: Mapping[str, Any], board: Board | None) -> dict[str, s
                     next_step="remove the option, or use a board with data of uc_nn_pio (docs/boards.md)",
                 )
         return {}
-    return render_board_files(board, core_hz=core_hz, flash=flash)
+    script = Path(stack_need.__file__).read_text(encoding="utf-8")
+    return {**render_board_files(board, core_hz=core_hz, flash=flash), extra_script.STACK_SCRIPT: script}
 
 
 def _convert_all(specs: list[Path], board: Board | None) -> list[Conversion]:

@@ -203,6 +203,7 @@ int main(void)
         status = start_camera();
         while (status == ARDUCAM_OK) {
             status = name_frame();
+            fe310_stack_check();
         }
         print_failure(status);
         fe310_sleep_ms(RETRY_MS);

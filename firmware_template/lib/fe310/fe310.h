@@ -23,6 +23,7 @@
 #include "fe310_gpio.h"
 #include "fe310_regs.h"
 #include "fe310_spi.h"
+#include "fe310_stack.h"
 #include "fe310_text.h"
 #include "fe310_timer.h"
 #include "fe310_uart.h"

@@ -8,11 +8,13 @@
  *   3. core to HFROSC, before anyone touches the PLL           from here on no divider is too small
  *   4. QSPI0 to SCK = core / 8 and command 0x03                by code in RAM: flash cannot be fetched from meanwhile
  *   5. .uc_nn_ram and .data copied, .bss cleared, fence.i      from here on C works
- *   6. main(), which sets PLL and UART
+ *   6. the guard at the foot of the stack, main(), which sets PLL and UART
  *
  * Symbols come from the linker script. CSR instructions and fence.i are spelled by number: assemblers differ in which
  * -march they want for their names (GCC 8: none, GCC 12: _zicsr_zifencei), and these bytes suit all.
  */
+
+#include "fe310_stack.h"
 
 #define CSR_MSTATUS 0x300
 #define CSR_MIE 0x304
@@ -72,6 +74,13 @@ _start:
     jal ra, qspi0_to_reset_settings
     jal ra, prepare_c
     li tp, 1
+
+    la t0, __stack_bottom
+    addi t1, t0, 4 * FE310_STACK_GUARD_WORDS
+    li t2, FE310_STACK_GUARD
+1:  sw t2, 0(t0)
+    addi t0, t0, 4
+    bne t0, t1, 1b
 
     li a0, 0
     li a1, 0
