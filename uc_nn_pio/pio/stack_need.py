@@ -70,7 +70,16 @@ class Image:
                 return start, end, name
         return address, address, f"0x{address:08X}"
 
+    def words_at(self, address):
+        """The words of data from an address on, to the end of their section."""
+        for start, content in self.data:
+            if start <= address < start + len(content) and address % 4 == 0:
+                at = address - start
+                return struct.unpack_from(f"<{(len(content) - at) // 4}I", content, at)
+        return ()
+
     def data_words(self):
+        """Every aligned word of constants and initial data."""
         for _, content in self.data:
             for at in range(0, len(content) - 3, 4):
                 yield struct.unpack_from("<I", content, at)[0]
@@ -154,6 +163,20 @@ def decode_compressed(half, pc):
             return "jalr", 2, half >> 12 & 1, rd, 0
         return ("add", 2, rd, rd, rs) if half >> 12 & 1 else ("addi", 2, rd, rs, 0)
     return ("sets" if function < 4 else "none"), 2, rd, 0, 0
+
+
+def form_address(step, known):
+    """The address that an instruction of a straight sweep forms, or ``None``; ``known`` registers are kept up."""
+    kind, _, rd, rs, value = step
+    if kind == "const":
+        known[rd] = value
+    elif kind == "addi" and rs in known:
+        known[rd] = (known[rs] + value) & 0xFFFFFFFF
+    else:
+        if kind in ("sets", "add", "sub", "addi"):
+            known.pop(rd, None)
+        return None
+    return known[rd]
 
 
 # The walk ------------------------------------------------------------------------------------------------------------
@@ -266,7 +289,7 @@ class Walk:
         if rd == 0 and rs in (RA, T0):
             return [], None
         if rd == 0:
-            table = {word for word in self.image.data_words() if start < word < end and word % 2 == 0}
+            table = self._switch(start, end)
             if table:
                 return sorted(table), after
         if name in RUN_COPIES:
@@ -274,6 +297,20 @@ class Walk:
         if not self.taken:
             raise UnboundedError(f"{name} calls through a pointer, and no function's address is taken that it could be")
         return sorted(self.taken), after
+
+    def _switch(self, start, end):
+        """Targets of the jump tables of a function: tables of addresses, or of distances from the table's start."""
+        targets, known = set(), {}
+        for _, step in self._sweep([(start, end, "")]):
+            base = form_address(step, known)
+            words = self.image.words_at(base) if base is not None else []
+            for relative in (0, base):
+                for word in words:
+                    target = (word + relative) & 0xFFFFFFFF
+                    if not start <= target < end or target % 2:
+                        break
+                    targets.add(target)
+        return targets
 
     def _account(self, pc, step, depth, frame, known):
         """Follow an instruction that is no jump: depth of the stack, frame pointer, known registers."""
@@ -309,9 +346,9 @@ class Walk:
             known.pop(rd, None)
         return depth, frame
 
-    def _sweep(self):
+    def _sweep(self, functions=None):
         """Every instruction of every function, in order: (pc, step)."""
-        for start, end, _ in self.image.functions:
+        for start, end, _ in functions or self.image.functions:
             pc = start
             while pc < end:
                 step = decode(self.image, pc)
@@ -326,17 +363,10 @@ class Walk:
     def _taken(self):
         """Entries of functions whose address lies in data, or is formed by code."""
         found, known = {word for word in self.image.data_words() if word in self.image.entries}, {}
-        for _, (kind, _, rd, rs, value) in self._sweep():
-            if kind == "const":
-                known[rd] = value
-            elif kind == "addi" and rs in known:
-                known[rd] = (known[rs] + value) & 0xFFFFFFFF
-            else:
-                if kind in ("sets", "add", "sub"):
-                    known.pop(rd, None)
-                continue
-            if known[rd] in self.image.entries:
-                found.add(known[rd])
+        for _, step in self._sweep():
+            address = form_address(step, known)
+            if address in self.image.entries:
+                found.add(address)
         return found.difference(self.handlers, [self.image.entry])
 
 
