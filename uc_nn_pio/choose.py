@@ -85,7 +85,7 @@ def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
             k.node.inputs,
             k.node.outputs,
             scratch=k.scratch_bytes,
-            in_place=k.in_place,
+            over=k.over,
             rows=k.row_need,
             row_bytes=k.input.bytes // k.input.shape[1] if k.input.is_map else 0,
             held_bytes=k.held_bytes,

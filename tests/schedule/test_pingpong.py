@@ -20,7 +20,7 @@ def chain(sizes: list[int], scratch: list[int] | None = None, in_place: list[boo
             (names[i],),
             (names[i + 1],),
             scratch=scratch[i] if scratch else 0,
-            in_place=in_place[i] if in_place else False,
+            over=((names[i], 0),) if in_place and in_place[i] else (),
         )
         for i in range(len(sizes) - 1)
     )

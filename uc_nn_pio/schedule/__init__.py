@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uc_nn_pio.errors import PlanError
+from uc_nn_pio.schedule.arena import Arena
+from uc_nn_pio.schedule.order import least_peak
 from uc_nn_pio.schedule.pingpong import PingPong, paper_formula
 from uc_nn_pio.schedule.plan import Placement, Plan, Problem, Scheduler, Step, align, check
 from uc_nn_pio.schedule.rows import RowNeed
 from uc_nn_pio.schedule.streamed import Streamed, streamable
 
-SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (PingPong(), Streamed())}
+SCHEDULERS: dict[str, Scheduler] = {scheduler.name: scheduler for scheduler in (PingPong(), Arena(), Streamed())}
 
 
 def make_plan(problem: Problem, schedule: str) -> Plan:
@@ -47,6 +49,7 @@ def over_budget(plan: Plan, problem: Problem, budget: int, changes: Sequence[str
 
 __all__ = [
     "SCHEDULERS",
+    "Arena",
     "Placement",
     "Plan",
     "Problem",
@@ -56,6 +59,7 @@ __all__ = [
     "Streamed",
     "align",
     "check",
+    "least_peak",
     "make_plan",
     "over_budget",
     "paper_formula",

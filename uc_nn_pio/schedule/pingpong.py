@@ -41,7 +41,7 @@ class PingPong:
                     next_step="use a network without branches",
                 )
             output = step.writes[0]
-            if step.in_place and problem.sizes[output] <= problem.sizes[current]:
+            if step.in_place(problem.sizes):
                 side[output] = side[current]
                 shared.add((output, current))
             else:

@@ -24,19 +24,23 @@ def align(size: int, to: int = ALIGNMENT) -> int:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel. ``in_place`` says that it may write its output over its first input (never into other bytes of it
-    before they are read). ``rows`` says what it needs to work row by row, ``row_bytes`` the size of an input row; None
-    where it cannot. ``held_bytes`` is what the output's place must hold while its rows come one by one, where that is
-    more than the output."""
+    """One kernel. ``over`` names the inputs, one at a time, that its output may be written over, and how many bytes
+    behind the output's first one such an input must begin (0: on the same bytes). ``rows`` says what it needs to work
+    row by row, ``row_bytes`` the size of an input row; None where it cannot. ``held_bytes`` is what the output's place
+    must hold while its rows come one by one, where that is more than the output."""
 
     name: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     scratch: int = 0
-    in_place: bool = False
+    over: tuple[tuple[str, int], ...] = ()
     rows: RowNeed | None = None
     row_bytes: int = 0
     held_bytes: int = 0
+
+    def in_place(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it may leave its output on the bytes of its first input, which are enough for it."""
+        return (self.reads[0], 0) in self.over and sizes[self.writes[0]] <= sizes[self.reads[0]]
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,10 @@ class Placement:
 class Plan:
     """The context's layout. ``activation_bytes`` is what the schedule's formula gives, ``total_bytes`` adds scratch.
 
-    ``shared`` lists pairs (output, input) that lie on the same bytes on purpose: the step works in place. ``windows``
+    ``shared`` lists pairs (output, input) that lie on common bytes on purpose: the step works in place. ``windows``
     are the buffers, in order, of which only a window of rows is held, with their bytes; the steps that read them work
-    row by row, and ``counter_bytes`` at the context's end say how far they are.
+    row by row, and ``counter_bytes`` at the context's end say how far they are. ``bound_bytes`` is what no plan of
+    these steps can do without, whatever their order, where the schedule has proven it.
     """
 
     schedule: str
@@ -99,6 +104,7 @@ class Plan:
     shared: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     windows: Mapping[str, int] = field(default_factory=dict)
     counter_bytes: int = 0
+    bound_bytes: int | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -126,7 +132,8 @@ def check(plan: Plan, problem: Problem) -> None:
     """Compare every pair of placements, O(n^2), and raise where two live at once on the same bytes unasked.
 
     Raises:
-        PlanError: an overlap, a missing buffer, a wrong size or a placement outside the context. A defect of the
+        PlanError: an overlap, a missing buffer, a wrong size, a placement outside the context, or a step in place that
+            may not be. A defect of the
             scheduler, never of the user's model.
     """
     problem = problem.streamed(len(plan.windows), plan.windows)
@@ -140,9 +147,20 @@ def check(plan: Plan, problem: Problem) -> None:
             item.size != problem.sizes[item.name] or (item.first, item.last) != problem.lifetime(item.name)
         ):
             raise PlanError(f"schedule {plan.schedule} gave {item.name} a wrong size or lifetime")
+    for output, source in plan.shared:
+        _check_in_place(plan, problem, output, source)
     for i, a in enumerate(plan.placements):
         for b in plan.placements[:i]:
             alive = a.first <= b.last and b.first <= a.last
             touch = a.offset < b.end and b.offset < a.end
             if alive and touch and not {(a.name, b.name), (b.name, a.name)} & plan.shared:
                 raise PlanError(f"schedule {plan.schedule} laid {a.name} over {b.name}")
+
+
+def _check_in_place(plan: Plan, problem: Problem, output: str, source: str) -> None:
+    """Nothing reads ``source`` behind the step that writes ``output`` over it, and it begins where that step wants."""
+    at, step = next((i, step) for i, step in enumerate(problem.steps) if output in step.writes)
+    begins = plan.placement(source).offset - plan.placement(output).offset
+    wanted = dict(step.over).get(source)
+    if begins != wanted or problem.lifetime(source)[1] != at or problem.lifetime(output)[0] not in (0, at):
+        raise PlanError(f"schedule {plan.schedule}: {step.name} cannot write {output} over {source}")

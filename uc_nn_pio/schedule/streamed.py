@@ -46,7 +46,7 @@ class Streamed:
         for name in (problem.inputs[0], *(step.writes[0] for step in problem.steps)):
             writer = next((step for step in seen.steps[cut:] if name in step.writes), None)
             size, lifetime = seen.sizes[name], seen.lifetime(name)
-            if writer and writer.in_place and size <= seen.sizes[writer.reads[0]]:
+            if writer and writer.in_place(seen.sizes):
                 source = next(p for p in placements if p.name == writer.reads[0])
                 offset = source.offset
                 shared.add((name, source.name))

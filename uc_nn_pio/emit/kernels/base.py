@@ -136,6 +136,11 @@ class Kernel:
         return False
 
     @property
+    def over(self) -> tuple[tuple[str, int], ...]:
+        """Inputs that the output may be written over, and where they must begin; see :class:`schedule.Step`."""
+        return ((self.node.inputs[0], 0),) if self.in_place else ()
+
+    @property
     def free_in_place(self) -> bool:
         """Whether nothing is left to do, and no C is needed, where the output lies on the input's bytes."""
         return False
