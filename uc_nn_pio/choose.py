@@ -14,7 +14,7 @@ from itertools import combinations
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.graph.ir import DType, Graph
-from uc_nn_pio.schedule import SCHEDULERS, Plan, Problem, Step, align, make_plan, over_budget, streamable
+from uc_nn_pio.schedule import SCHEDULERS, Plan, Problem, Step, align, least_peak, make_plan, over_budget, streamable
 from uc_nn_pio.spec import LEAST
 
 
@@ -98,11 +98,13 @@ def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
 
 @dataclass(frozen=True)
 class Way:
-    """A schedule, and the kernels in their fastest forms for it; the first ``cut`` are streamed."""
+    """A schedule, and the kernels in their fastest forms and in the order for it; the first ``cut`` are streamed. Not
+    ``shrinks``: a later way has the same speed in no more bytes."""
 
     schedule: str
     kernels: tuple[Kernel, ...]
     cut: int = 0
+    shrinks: bool = True
 
     @property
     def words_again(self) -> int:
@@ -115,8 +117,11 @@ class Way:
 def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[Way]:
     """The fastest first. Of streamed ones, those with full windows come first; where the schedule was asked for by
     name, those that need the fewest bytes."""
-    if schedule != "streamed":
-        yield Way("pingpong" if schedule == "auto" else schedule, kernels)
+    if schedule == "pingpong" or (schedule == "auto" and _is_chain(graph)):
+        yield Way("pingpong", kernels, shrinks=schedule == "pingpong")
+    if schedule in ("auto", "arena"):
+        order = least_peak(make_problem(graph, kernels)).steps
+        yield Way("arena", tuple(kernels[index] for index in order))
     if schedule in ("auto", "streamed"):
         try:
             cuts = range(1, streamable(make_problem(graph, kernels)) + 1)
@@ -130,6 +135,13 @@ def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[
             ways = _small_first(graph, ways)
         yield from ways
         yield from sorted((less for way in ways for less in _shallower(way)), key=lambda way: way.words_again)
+
+
+def _is_chain(graph: Graph) -> bool:
+    """Whether each node reads what the one in front wrote, and nothing else."""
+    made = (*graph.inputs, *(node.output for node in graph.nodes))
+    chained = all(node.inputs == (before,) for node, before in zip(graph.nodes, made, strict=False))
+    return chained and len(graph.inputs) == 1 and graph.outputs == made[-1:]
 
 
 def _small_first(graph: Graph, ways: list[Way]) -> list[Way]:
@@ -177,7 +189,7 @@ def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice
 def _fitted(graph: Graph, way: Way, budget: int | None) -> Choice:
     """A way in as few bytes as the budget asks for, or as few as it can be had in."""
     found = _planned(graph, way.kernels, way.schedule)
-    while budget is not None and found.plan.total_bytes > budget:
+    while way.shrinks and budget is not None and found.plan.total_bytes > budget:
         smaller = _smaller(found)
         if smaller is None:
             break

@@ -70,11 +70,13 @@ def test_layers(layer: nn.Module, what: str, cure: str) -> None:
 
 
 FUNCTIONS = {
-    "sum": (lambda x: x + x, "operator add", "one path"),
+    "sum of a constant": (lambda x: x + 1, "add of a constant", "preprocess"),
+    "sum with a factor": (lambda x: torch.add(x, x, alpha=2), "alpha 2", "weights"),
+    "sum of unlike maps": (lambda x: x + F.adaptive_avg_pool2d(x, 1), "add of shapes", "same shape"),
     "scale": (lambda x: x * 2, "operator mul", "preprocess"),
-    "cat": (lambda x: torch.cat([x, x], 1), "operator cat", "one path"),
+    "cat along the batch": (lambda x: torch.cat([x, x], 0).flatten(1)[:1], "batch axis", "dim=1"),
     "permute": (lambda x: x.permute(0, 2, 3, 1), "operator permute", "keep C, H, W"),
-    "slice": (lambda x: x[:, :2], "operator slice", "one path"),
+    "slice": (lambda x: x[:, :2], "operator slice", "whole tensors"),
     "argmax": (lambda x: x.flatten(1).argmax(1, keepdim=True), "operator argmax", "_argmax()"),
     "mean of all": (lambda x: x.mean(dim=1, keepdim=True), "mean over axes [1]", "AdaptiveAvgPool2d"),
     "softmax over the batch": (lambda x: F.softmax(x, 0), "batch axis (dim=0)", "dim=1"),

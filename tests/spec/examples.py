@@ -267,7 +267,6 @@ WRONG = {
     "layer name twice": _layer("ReLU: {name: a}\n  - Tanh: {name: a}", 0, "two layers are called 'a'", schema=False),
     "layer name a position": _layer("ReLU: {name: '1'}\n  - Tanh", 0, "two layers are called '1'", schema=False),
     # not built yet
-    "arena": _more("memory: {schedule: arena}", 10, "the arena schedule is not built yet"),
     "flash": _more("flash: {mode: dual}", 1, "flash", "is not built yet"),
     "inputs": _more("inputs: []", 1, "several inputs is not built yet"),
 }

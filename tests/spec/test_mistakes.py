@@ -27,7 +27,7 @@ def test_a_mistake_is_named_with_its_place(mistakes: Mistakes, project: Path, wr
         assert words in str(errors[0])
 
 
-_NOT_BUILT = ("arena", "flash", "inputs")
+_NOT_BUILT = ("flash", "inputs")
 
 
 @pytest.mark.parametrize("name", _NOT_BUILT)

@@ -6,7 +6,8 @@ _FLATTEN = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 _PREPROCESS = (
     "for the input's scaling use preprocess (scale, mean, std) in the model spec; elsewhere fold it into a layer"
 )
-_ONE_PATH = "networks with one path from layer to layer are supported: leave a branch out"
+_BRANCHES = "branches may meet in the sum of two tensors of one shape, or in torch.cat"
+_WHOLE = "let each layer read whole tensors: two convolutions in place of one whose output is split"
 _PARAMETRIZED = (
     "before saving: torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or remove_weight_norm(layer)"
 )
@@ -47,10 +48,11 @@ NEAREST: dict[str, str] = {
     **dict.fromkeys(
         ("reflection_pad2d", "replication_pad2d", "_pad_circular"), "the nearest is zero padding: padding_mode='zeros'"
     ),
-    **dict.fromkeys(("add", "sub", "mul", "div"), f"{_ONE_PATH}; {_PREPROCESS}"),
+    **dict.fromkeys(("add", "sub", "mul", "div"), f"{_BRANCHES}; {_PREPROCESS}"),
     **dict.fromkeys(("rsub", "neg", "pow", "sqrt", "exp", "log", "abs"), _PREPROCESS),
-    **dict.fromkeys(("cat", "stack", "split", "split_with_sizes", "chunk", "unbind"), _ONE_PATH),
-    **dict.fromkeys(("select", "slice", "index", "gather", "narrow", "expand", "repeat"), _ONE_PATH),
+    "stack": "torch.cat joins tensors along an axis that they have",
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), _WHOLE),
+    **dict.fromkeys(("select", "slice", "index", "gather", "narrow", "expand", "repeat"), _WHOLE),
     **dict.fromkeys(
         ("permute", "transpose", "movedim", "channel_shuffle", "pixel_shuffle"), f"keep C, H, W; {_FLATTEN}"
     ),
@@ -87,7 +89,7 @@ NEAREST: dict[str, str] = {
 
 SUPPORTED = (
     "conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, batch_norm, relu, relu6, leaky_relu, sigmoid, tanh, "
-    "softmax, log_softmax, flatten, reshape, dropout"
+    "softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
 )
 
 

@@ -106,23 +106,29 @@ def render(design: Design) -> dict[str, str]:
 
 def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> LayerLine:
     plan, node = design.plan, kernel.node
-    x, y = plan.placement(node.inputs[0]), plan.placement(node.output)
-    arguments = [_pointer(design, x), _pointer(design, y)]
-    buffers = f"reads bytes {x.offset}..{x.end - 1}, writes {y.offset}..{y.end - 1}"
+    taken, y = [plan.placement(name) for name in node.inputs], plan.placement(node.output)
+    x = taken[0]
+    arguments = [_pointer(design, place) for place in (*taken, y)]
+    bytes_read = " and ".join(f"{place.offset}..{place.end - 1}" for place in taken)
+    buffers = f"reads bytes {bytes_read}, writes {y.offset}..{y.end - 1}"
     if kernel.rows_apart:
         assert kernel.row_need is not None
         buffers = f"a window of {kernel.row_need.rows} rows in bytes {x.offset}..{x.end - 1}"
         buffers += "" if y.name in plan.windows else f", writes {y.offset}..{y.end - 1}"
-    shared = (node.output, node.inputs[0]) in plan.shared
-    ram = x.size if shared or y.name in plan.windows else x.size + y.size
+    shared = next((source for output, source in plan.shared if output == node.output), None)
+    ram = sum(place.size for place in dict.fromkeys(taken))
+    if shared:
+        ram = max(y.end, plan.placement(shared).end) - y.offset + ram - plan.placement(shared).size
+    elif y.name not in plan.windows:
+        ram += y.size
     if kernel.scratch_bytes:
         scratch = plan.placement(f"{node.name}.scratch")
         arguments.append(_pointer(design, scratch))
         buffers += f", scratch {scratch.offset}..{scratch.end - 1}"
         ram += scratch.size
     if shared:
-        buffers += ", in place"
-    shapes = f"{shape_text(kernel.input.shape)} -> {shape_text(kernel.output.shape)}"
+        buffers += ", in place" if len(taken) == 1 else f", over {shared}"
+    shapes = f"{' and '.join(shape_text(t.shape) for t in kernel.inputs)} -> {shape_text(kernel.output.shape)}"
     source = c_comment(node.source.layer)
     line = partial(
         LayerLine,

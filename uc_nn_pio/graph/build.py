@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from uc_nn_pio.graph.ir import Graph, Node, Source, Tensor
-from uc_nn_pio.graph.ops import AvgPool2d, Conv2d, Linear, MaxPool2d, Op
-from uc_nn_pio.graph.shapes import convolved, pooled
+from uc_nn_pio.graph.ops import AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Op
+from uc_nn_pio.graph.shapes import convolved, joined, pooled
 
 
 class GraphBuilder:
@@ -35,22 +35,24 @@ class GraphBuilder:
         return name
 
     def add(
-        self, name: str, op: Op, x: str, *, shape: tuple[int, ...] | None = None, **constants: np.ndarray | None
+        self, name: str, op: Op, *inputs: str, shape: tuple[int, ...] | None = None, **constants: np.ndarray | None
     ) -> str:
-        """Adds a layer that reads tensor ``x``; returns its output's name, which is the layer's.
+        """Adds a layer that reads the tensors ``inputs``; returns its output's name, which is the layer's.
 
         Args:
             shape: the output's, where the operator and its input do not say it (reshape, adaptive pool, a pool that
                 rounds up).
             constants: arrays by role; None for a bias that is not there.
         """
-        given = self._tensors[x].shape
+        given = self._tensors[inputs[0]].shape
         arrays = {role: np.asarray(array, np.float32) for role, array in constants.items() if array is not None}
         if isinstance(op, Conv2d):
             op = replace(op, conv_shape=convolved(op, given, len(arrays["weight"])))
         self._constants |= {f"{name}.{role}": array for role, array in arrays.items()}
         roles = {role: f"{name}.{role}" for role in arrays}
-        self._nodes.append(Node(name, op, (x,), (name,), Source(name), roles))
+        self._nodes.append(Node(name, op, inputs, (name,), Source(name), roles))
+        if isinstance(op, Concat):
+            shape = joined([self._tensors[x].shape for x in inputs], op.axis)
         self._tensors[name] = Tensor(name, shape or _output_shape(op, given, arrays))
         return name
 

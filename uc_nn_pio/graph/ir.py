@@ -123,8 +123,8 @@ class Graph:
                 raise ModelError(f"tensor {name!r} is not in the graph", where=self.name)
         for node in self.nodes:
             shapes = {role: self.constants[name].shape for role, name in node.constants.items()}
-            given, result = self.tensors[node.inputs[0]].shape, self.tensors[node.output].shape
-            check(node.op, given, result, shapes, where=str(node.source))
+            inputs = [self.tensors[name].shape for name in node.inputs]
+            check(node.op, inputs, self.tensors[node.output].shape, shapes, where=str(node.source))
 
     def tensor(self, name: str) -> Tensor:
         return self.tensors[name]

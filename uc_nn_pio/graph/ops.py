@@ -29,9 +29,11 @@ class Padding:
 
 @dataclass(frozen=True)
 class Op:
-    """Base of all operators. ``kind`` is the name in reports, docs and kernels."""
+    """Base of all operators. ``kind`` is the name in reports, docs and kernels, ``arity`` how many tensors it reads:
+    None for two or more."""
 
     kind: ClassVar[str] = ""
+    arity: ClassVar[int | None] = 1
 
     @property
     def title(self) -> str:
@@ -152,6 +154,28 @@ class LogSoftmax(Op):
     """x - max - log(sum(exp(x - max))), axes as :class:`Softmax`."""
 
     kind: ClassVar[str] = "log_softmax"
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Add(Op):
+    """Sum of two tensors of one shape, with an activation fused behind it where given."""
+
+    kind: ClassVar[str] = "add"
+    arity: ClassVar[int | None] = 2
+    activation: Activation | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} + {self.activation.title}" if self.activation else self.kind
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Tensors one behind the other along ``axis`` (of their shape in torch's order: 0 is the channels of a map)."""
+
+    kind: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
     axis: int = 0
 
 

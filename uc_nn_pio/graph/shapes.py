@@ -6,7 +6,7 @@ Shapes have no batch axis. Sizes of windows are torch's: https://docs.pytorch.or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.layout import same_memory
@@ -15,6 +15,7 @@ from uc_nn_pio.graph.ops import (
     AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     Dequantize,
     Identity,
@@ -65,11 +66,17 @@ def pooled(op: MaxPool2d | AvgPool2d, shape: Shape, ceil_mode: bool = False) -> 
     return channels, rows, columns
 
 
-def check(op: Op, given: Shape, result: Shape, constants: Constants, where: str) -> None:
-    """Compare a node's output and constants with what its operator makes of its input.
+def joined(shapes: Sequence[Shape], axis: int) -> Shape:
+    """Shape of tensors one behind the other along ``axis``; they must be alike in the other axes."""
+    first = shapes[0]
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+def check(op: Op, inputs: Sequence[Shape], result: Shape, constants: Constants, where: str) -> None:
+    """Compare a node's output and constants with what its operator makes of its inputs.
 
     Args:
-        given: shape of the input tensor.
+        inputs: shapes of the input tensors.
         result: shape of the output tensor.
         constants: shapes by role.
         where: the layer, for the message.
@@ -77,6 +84,14 @@ def check(op: Op, given: Shape, result: Shape, constants: Constants, where: str)
     Raises:
         ModelError: they do not fit each other.
     """
+    if len(inputs) != op.arity if op.arity else len(inputs) < 2:
+        raise ModelError(f"{op.title} of {len(inputs)} tensors; it takes {op.arity or 'two or more'}", where=where)
+    given = inputs[0]
+    if op.arity != 1:
+        fault = _many(op, inputs, result)
+        if fault:
+            raise ModelError(f"{op.title} of {', '.join(map(str, inputs))} to {result}: {fault}", where=where)
+        return
     if isinstance(op, SPATIAL) and (len(given) != 3 or len(result) != 3):
         raise ModelError(f"{op.title} from {given} to {result}: both must be maps (C, H, W)", where=where)
     rule = RULES.get(type(op))
@@ -92,6 +107,19 @@ SPATIAL = (AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d)
 
 def _elementwise(op: Op, given: Shape, result: Shape, constants: Constants) -> str | None:
     return None if given == result else "the shape changes"
+
+
+def _many(op: Op, inputs: Sequence[Shape], result: Shape) -> str | None:
+    """Of operators that read several tensors."""
+    if isinstance(op, Concat):
+        first = inputs[0]
+        if not 0 <= op.axis < len(first):
+            return f"there is no axis {op.axis}"
+        others = [(*shape[: op.axis], *shape[op.axis + 1 :]) for shape in inputs]
+        if any(len(s) != len(first) for s in inputs) or len(set(others)) > 1:
+            return "they differ in more than the axis along which they are joined"
+        return None if joined(inputs, op.axis) == result else f"they make {joined(inputs, op.axis)}"
+    return None if all(shape == result for shape in inputs) else "all must have one shape"
 
 
 def _softmax(op: Softmax | LogSoftmax, given: Shape, result: Shape, constants: Constants) -> str | None:

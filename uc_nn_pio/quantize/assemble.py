@@ -7,13 +7,15 @@ Constants of an int8 node, by role; "per channel" is one element where the layer
   channel, ``clamp`` int32 (lowest, highest output); with leaky_relu ``negative_multiplier``, ``negative_exponent`` for
   accumulators below 0.
 - activation: ``table`` int8 (256,), by the value's unsigned byte.
+- add: ``multiplier``, ``exponent`` int32 (3,), of the terms and of their sum; ``clamp``. A concat needs none, since
+  its inputs have the scale of its output.
 - avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
 - softmax: ``exponentials`` uint32 (256,); log_softmax: these, ``step`` (1,) and ``logarithms`` (66,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,29 +24,19 @@ from uc_nn_pio.errors import ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph, Node
 from uc_nn_pio.graph.ops import (
     Activation,
-    AdaptiveAvgPool2d,
+    Add,
     AvgPool2d,
     Conv2d,
     Linear,
     LogSoftmax,
-    MaxPool2d,
-    Op,
-    Permute,
     Softmax,
 )
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
 from uc_nn_pio.quantize.multiplier import multipliers
-from uc_nn_pio.quantize.params import IntegerWeights
+from uc_nn_pio.quantize.params import IntegerWeights, keeps_params
 from uc_nn_pio.quantize.tables import activation_table, exponentials, log_softmax_step, logarithms
 
 Arrays = dict[str, np.ndarray]
-
-
-def keeps_params(op: Op) -> bool:
-    """Whether the operator's output has the scale and zero point of its input."""
-    if isinstance(op, AvgPool2d):
-        return op.divisor_override is None
-    return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Permute)
 
 
 def with_integers(graph: Graph, params: Mapping[str, QuantParams], weights: Mapping[str, IntegerWeights]) -> Graph:
@@ -62,10 +54,11 @@ def with_integers(graph: Graph, params: Mapping[str, QuantParams], weights: Mapp
     taken: Arrays = {}
     nodes = []
     for node in graph.nodes:
-        before, after = params[node.inputs[0]], params[node.output]
-        if keeps_params(node.op) and before != after:
+        before, after = [params[name] for name in node.inputs], params[node.output]
+        if keeps_params(node.op) and any(own != after for own in before):
             raise ModelError(f"{node.op.title} changes the scale of its input", where=str(node.source))
-        arrays = _constants(graph, node, before, after, weights)
+        arrays = _sum(node, before, after) if isinstance(node.op, Add) else {}
+        arrays = arrays or _constants(graph, node, before[0], after, weights)
         names = {role: _store(taken, node.constants.get(role, f"{node.name}.{role}"), a) for role, a in arrays.items()}
         nodes.append(replace(node, constants=names))
     tensors = {t.name: replace(t, dtype=DType.INT8, quant=params[t.name]) for t in graph.values()}
@@ -137,6 +130,15 @@ def _layer(node: Node, before: QuantParams, after: QuantParams, weights: Integer
         q, e = multipliers(factors * node.op.activation.slope, where)
         arrays |= {"negative_multiplier": q, "negative_exponent": e}
     return arrays
+
+
+def _sum(node: Node, before: Sequence[QuantParams], after: QuantParams) -> Arrays:
+    """TensorFlow Lite's: both terms to twice the larger scale, 20 bits in front of it; their sum to the output's."""
+    scales = [np.float64(params.scale) for params in before]
+    common = 2 * max(scales)
+    factors = [*(scale / common for scale in scales), common / (2**20 * np.float64(after.scale))]
+    q, e = multipliers(np.array(factors), str(node.source))
+    return {"multiplier": q, "exponent": e, "clamp": _clamp(node.op.activation, after)}
 
 
 def _factors(before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from uc_nn_pio.graph.ir import Graph, Node, Tensor, rebuild
 from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
+    Add,
     AvgPool2d,
     BatchNorm,
     Conv2d,
@@ -205,17 +206,19 @@ def _held_apart(graph: Graph, grids: Grids) -> tuple[Graph, Grids]:
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {}
     for node in graph.nodes:
-        before, after = node.inputs[0], node.output
-        grid = grids.get(before)
-        narrow = before in graph.inputs and grid is not None and not grid.whole
-        fusible = isinstance(getattr(graph.producer(before), "op", None), Conv2d | Linear | MaxPool2d)
-        loses = isinstance(node.op, Activation) and not (_clips(node.op) and grids.get(after) == grid)
-        if grid is not None and (narrow or (fusible and loses)):
-            name = _added(graph, tensors, before, "rescaled")
-            grids[name] = grid
-            nodes += [_copy(node, before, name), replace(node, inputs=(name,))]
-        else:
-            nodes.append(node)
+        inputs = []
+        for before in node.inputs:
+            grid = grids.get(before)
+            narrow = before in graph.inputs and grid is not None and not grid.whole
+            fusible = isinstance(getattr(graph.producer(before), "op", None), Add | Conv2d | Linear | MaxPool2d)
+            loses = isinstance(node.op, Activation) and not (_clips(node.op) and grids.get(node.output) == grid)
+            if grid is not None and (narrow or (fusible and loses)):
+                name = _added(graph, tensors, before, "rescaled")
+                grids[name] = grid
+                nodes.append(_copy(node, before, name))
+                before = name
+            inputs.append(before)
+        nodes.append(replace(node, inputs=tuple(inputs)))
     for name in graph.inputs:
         if name in grids:
             grids[name] = Grid(grids[name].params)

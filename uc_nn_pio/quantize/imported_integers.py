@@ -8,18 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from uc_nn_pio.errors import ErrorGroup, ModelError, UcNnError, UnsupportedError
-from uc_nn_pio.graph.ir import Graph, Node, rebuild
-from uc_nn_pio.graph.ops import Activation, AdaptiveAvgPool2d, AvgPool2d, Conv2d, Linear, LogSoftmax, Permute, Softmax
+from uc_nn_pio.graph.ir import Graph, Node, Tensor, rebuild
+from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, Concat, Conv2d, Linear, LogSoftmax, Permute, Softmax
 from uc_nn_pio.graph.quant import Grid, round_half_away
-from uc_nn_pio.lower.rewrite import bypass, substitute
-from uc_nn_pio.quantize.assemble import keeps_params, with_integers
+from uc_nn_pio.lower.rewrite import bypass, fresh, substitute
+from uc_nn_pio.quantize.assemble import with_integers
 from uc_nn_pio.quantize.imported import Grids, Imported
-from uc_nn_pio.quantize.params import LARGEST_BIAS, IntegerWeights, Range, activation_params, fixed_params
-from uc_nn_pio.quantize.prepare import prepare
+from uc_nn_pio.quantize.params import LARGEST_BIAS, IntegerWeights, Range, activation_params, fixed_params, keeps_params
+from uc_nn_pio.quantize.prepare import RESCALE, without_tables
 from uc_nn_pio.reference.pooling import avg_divisors
-
-_RESCALE = Activation("leaky_relu", slope=1.0)
-"""Gives its argument back: as a table, what another scale makes of an integer."""
 
 _SAME_UNIT = 2.0**-20
 """How far, relatively, a bias's stored scale may be from the product of input and weight scale: float32's rounding."""
@@ -40,7 +37,7 @@ def quantize_imported(lowered: Graph, imported: Imported, ranges: Mapping[str, R
         ModelError: weights that are not their integers times the scale, a bias that int32 does not hold, an accumulator
             that could overflow.
     """
-    graph = _without_copies(prepare(lowered), imported.grids)
+    graph = _without_copies(without_tables(lowered), imported.grids)
     grids = _all_grids(graph, imported.grids, ranges or {})
     graph = _rescaled(graph, grids)
     weights = {node.name: _weights(graph, node, grids) for node in graph.nodes if isinstance(node.op, Conv2d | Linear)}
@@ -68,7 +65,7 @@ def _is_copy(graph: Graph, node: Node) -> bool:
 def unquantized(lowered: Graph, imported: Imported) -> tuple[str, ...]:
     """Tensors of ``prepare(lowered)`` whose range :func:`quantize_imported` needs: those that PyTorch computes in float
     and that do not follow from the others. Arguments as there."""
-    graph = _without_copies(prepare(lowered), imported.grids)
+    graph = _without_copies(without_tables(lowered), imported.grids)
     return tuple(_unknown(graph, _grids(graph, imported.grids, {})))
 
 
@@ -78,7 +75,8 @@ def _grids(graph: Graph, known: Mapping[str, Grid], ranges: Mapping[str, Range])
     grids = {name: known.get(name) or _from_range(name, ranges) for name in graph.inputs}
     for node in graph.nodes:
         kept, fixed = keeps_params(node.op), fixed_params(node.op)
-        follows = grids[node.inputs[0]] if kept else fixed and Grid(fixed)
+        alike = {grids[name] for name in node.inputs}
+        follows = (alike.pop() if len(alike) == 1 else None) if kept else fixed and Grid(fixed)
         grids[node.output] = known.get(node.output) or follows or (None if kept else _from_range(node.output, ranges))
     return grids
 
@@ -89,7 +87,7 @@ def _from_range(name: str, ranges: Mapping[str, Range]) -> Grid | None:
 
 def _unknown(graph: Graph, grids: Mapping[str, Grid | None]) -> list[str]:
     """Tensors without a grid, but for those that would follow from another."""
-    follow = {node.output for node in graph.nodes if keeps_params(node.op)}
+    follow = {node.output for node in graph.nodes if keeps_params(node.op) and not isinstance(node.op, Concat)}
     return [tensor.name for tensor in graph.values() if grids[tensor.name] is None and tensor.name not in follow]
 
 
@@ -141,14 +139,18 @@ def _no_grid(graph: Graph, name: str) -> UnsupportedError:
 
 def _rescaled(graph: Graph, grids: Grids) -> Graph:
     """Where an operator that keeps its input's grid shall give another: a copy becomes a table, an average the sum over
-    a divisor, which is requantized.
+    a divisor, which is requantized; an input of a concat goes through a table. ``grids`` gets those of new tensors.
 
     Raises:
         UnsupportedError: the average's windows have several sizes.
     """
-    replacements = {}
+    replacements: dict[str, list[Node]] = {}
+    tensors: dict[str, Tensor] = {}
     for node in graph.nodes:
         before, after = grids[node.inputs[0]], grids[node.output]
+        if isinstance(node.op, Concat):
+            replacements[node.output] = _joined(graph, node, grids, tensors)
+            continue
         if not keeps_params(node.op) or before == after:
             continue
         if isinstance(node.op, AvgPool2d | AdaptiveAvgPool2d):
@@ -163,11 +165,25 @@ def _rescaled(graph: Graph, grids: Grids) -> Graph:
                 )
             op = replace(node.op, divisor_override=int(counts.flat[0]))
         elif _is_copy(graph, node):
-            op = _RESCALE
+            op = RESCALE
         else:
             raise ModelError(f"{node.op.title} {node.name} changes the scale of its input", where=str(node.source))
         replacements[node.output] = [replace(node, op=op)]
-    return substitute(graph, replacements)
+    return substitute(graph, replacements, tensors=tensors)
+
+
+def _joined(graph: Graph, node: Node, grids: Grids, tensors: dict[str, Tensor]) -> list[Node]:
+    """A concat, with a table in front of each input whose grid is not that of the output."""
+    tables, inputs = [], []
+    for name in node.inputs:
+        if grids[name] != grids[node.output]:
+            own = fresh(f"{name}_rescaled", {**graph.tensors, **tensors})
+            tensors[own] = replace(graph.tensor(name), name=own)
+            grids[own] = grids[node.output]
+            tables.append(Node(own, RESCALE, (name,), (own,), node.source))
+            name = own
+        inputs.append(name)
+    return [*tables, replace(node, inputs=tuple(inputs))]
 
 
 def _weights(graph: Graph, node: Node, grids: Grids) -> IntegerWeights:

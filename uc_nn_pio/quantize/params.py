@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from uc_nn_pio.errors import ModelError
-from uc_nn_pio.graph.ops import Activation, LogSoftmax, Op, Softmax
+from uc_nn_pio.graph.ops import (
+    Activation,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    Concat,
+    LogSoftmax,
+    MaxPool2d,
+    Op,
+    Permute,
+    Softmax,
+)
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
 
 LARGEST_BIAS = 2**30
@@ -52,6 +62,13 @@ def activation_params(range_: Range) -> QuantParams:
         raise ModelError(f"values from {range_.low:g} to {range_.high:g} cannot be quantized")
     zero_point = np.clip(round_half_away(LOWEST - wide.low / float(scale)), LOWEST, HIGHEST)
     return QuantParams(scale, int(zero_point))
+
+
+def keeps_params(op: Op) -> bool:
+    """Whether the operator's output has the scale and zero point of its input, or of all of them."""
+    if isinstance(op, AvgPool2d):
+        return op.divisor_override is None
+    return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Concat | Permute)
 
 
 def fixed_params(op: Op) -> QuantParams | None:

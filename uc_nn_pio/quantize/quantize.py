@@ -8,8 +8,8 @@ from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.ops import Conv2d, Linear
 from uc_nn_pio.graph.quant import QuantParams
-from uc_nn_pio.quantize.assemble import keeps_params, with_integers
-from uc_nn_pio.quantize.params import Range, activation_params, fixed_params, quantized_weights
+from uc_nn_pio.quantize.assemble import with_integers
+from uc_nn_pio.quantize.params import Range, activation_params, fixed_params, keeps_params, quantized_weights
 from uc_nn_pio.quantize.prepare import prepare
 
 
@@ -39,12 +39,36 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], *, linear_per_channel: b
 
 def tensor_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QuantParams]:
     """Scale and zero point of every tensor of a prepared graph, by name: those of its input behind an operator that
-    keeps them, TensorFlow Lite's fixed ones behind sigmoid, tanh and softmax, else by its range."""
-    params = {name: activation_params(_range(ranges, name)) for name in graph.inputs}
-    for node in graph.nodes:
-        fixed = params[node.inputs[0]] if keeps_params(node.op) else fixed_params(node.op)
-        params[node.output] = fixed or activation_params(_range(ranges, node.output))
+    keeps them, TensorFlow Lite's fixed ones behind sigmoid, tanh and softmax, else by its range. The inputs of a concat
+    have one range, the smallest that holds all of them: whatever makes them gives it to its output."""
+    params: dict[str, QuantParams] = {}
+    alike = _alike(graph)
+    for tensor in graph.values():
+        node = graph.producer(tensor.name)
+        if node is None or not keeps_params(node.op):
+            fixed = fixed_params(node.op) if node else None
+            params[tensor.name] = fixed or activation_params(_joint(ranges, alike[tensor.name]))
+        else:
+            params[tensor.name] = params[node.inputs[0]]
     return params
+
+
+def _alike(graph: Graph) -> dict[str, list[str]]:
+    """For each tensor those that a range must hold which it has itself: all that some concat joins with it, directly or
+    behind operators that keep a scale. Only tensors that are made with a scale of their own, none that keep one."""
+    group = {tensor.name: {tensor.name} for tensor in graph.values()}
+    for node in graph.nodes:
+        if keeps_params(node.op):
+            whole = set().union(*(group[name] for name in (*node.inputs, node.output)))
+            for name in whole:
+                group[name] = whole
+    kept = {node.output for node in graph.nodes if keeps_params(node.op)}
+    return {name: sorted(whole - kept) for name, whole in group.items()}
+
+
+def _joint(ranges: Mapping[str, Range], names: list[str]) -> Range:
+    found = [_range(ranges, name) for name in names]
+    return Range(min(range_.low for range_ in found), max(range_.high for range_ in found))
 
 
 def _range(ranges: Mapping[str, Range], name: str) -> Range:

@@ -11,8 +11,10 @@ from uc_nn_pio.graph.ir import DType, Graph, Node
 from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
+    Add,
     AvgPool2d,
     BatchNorm,
+    Concat,
     Conv2d,
     Identity,
     Linear,
@@ -30,18 +32,25 @@ from uc_nn_pio.reference.linear import linear
 from uc_nn_pio.reference.pooling import adaptive_avg_pool, avg_pool, max_pool
 from uc_nn_pio.reference.softmax import log_softmax, softmax
 
-Kernel = Callable[[Graph, Node, np.ndarray], np.ndarray]
+Kernel = Callable[..., np.ndarray]
+"""``(graph, node, *inputs)``: as many arrays as the operator reads tensors."""
 
 
 def _reshape(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), *graph.tensor(node.output).shape)
 
 
+def _add(node: Node, total: np.ndarray) -> np.ndarray:
+    return activation(node.op.activation, total) if node.op.activation else total
+
+
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: lambda graph, node, x: activation(node.op, x),
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
+    Add: lambda graph, node, a, b: _add(node, a + b),
     AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).shape),
     BatchNorm: batch_norm,
+    Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
     Identity: lambda graph, node, x: x,
     Linear: linear,
@@ -76,7 +85,7 @@ def run_batch(graph: Graph, inputs: Inputs) -> dict[str, np.ndarray]:
         if kernel is None:
             raise UnsupportedError(f"the reference cannot compute {node.op.kind!r}", where=str(node.source))
         with np.errstate(over="ignore", under="ignore"):
-            result = kernel(graph, node, values[node.inputs[0]])
+            result = kernel(graph, node, *(values[name] for name in node.inputs))
         tensor = graph.tensor(node.output)
         if tensor.dtype is not DType.FLOAT32:
             raise UnsupportedError(f"the reference computes float32, not {tensor.dtype.value}", where=str(node.source))

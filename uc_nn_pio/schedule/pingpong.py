@@ -38,7 +38,7 @@ class PingPong:
                     "schedule 'pingpong' takes a chain of layers only",
                     where=step.name,
                     why=f"it reads {', '.join(step.reads)} and writes {', '.join(step.writes)}",
-                    next_step="use a network without branches",
+                    next_step="schedule: auto, or arena",
                 )
             output = step.writes[0]
             if step.in_place(problem.sizes):
@@ -63,5 +63,9 @@ def paper_formula(sizes: list[int]) -> int:
 
 def _chain_start(problem: Problem) -> str:
     if len(problem.inputs) != 1 or len(problem.outputs) != 1:
-        raise PlanError("schedule 'pingpong' takes one input and one output", where=", ".join(problem.inputs))
+        raise PlanError(
+            "schedule 'pingpong' takes one input and one output",
+            where=", ".join(problem.inputs),
+            next_step="schedule: auto, or arena",
+        )
     return problem.inputs[0]

@@ -75,7 +75,11 @@ def streamable(problem: Problem) -> int:
     """
     current = problem.inputs[0]
     if len(problem.inputs) != 1 or len(problem.outputs) != 1:
-        raise PlanError("schedule 'streamed' takes one input and one output", where=", ".join(problem.inputs))
+        raise PlanError(
+            "schedule 'streamed' takes one input and one output",
+            where=", ".join(problem.inputs),
+            next_step="schedule: auto, or arena",
+        )
     count = 0
     for index, step in enumerate(problem.steps):
         if step.reads != (current,) or len(step.writes) != 1:
@@ -83,7 +87,7 @@ def streamable(problem: Problem) -> int:
                 "schedule 'streamed' takes a chain of layers only",
                 where=step.name,
                 why=f"it reads {', '.join(step.reads)} and writes {', '.join(step.writes)}",
-                next_step="schedule: auto",
+                next_step="schedule: auto, or arena",
             )
         current = step.writes[0]
         if step.rows is not None and count == index:
@@ -93,7 +97,7 @@ def streamable(problem: Problem) -> int:
             "schedule 'streamed' has no layer to stream",
             where=problem.steps[0].name,
             why="the first layer does not work on rows of a map",
-            next_step="schedule: auto, or pingpong",
+            next_step="schedule: auto, or arena",
         )
     return count
 

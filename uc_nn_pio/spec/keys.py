@@ -66,7 +66,6 @@ class NotBuilt:
 
 
 NOT_BUILT = (
-    NotBuilt("memory.schedule", "the arena schedule", "schedule: auto, pingpong or streamed", value="arena"),
     NotBuilt(
         "flash",
         "setting up the flash interface in a model spec",
@@ -184,7 +183,11 @@ CALIBRATION = Section(
 )  # fmt: skip
 MEMORY = Section(
     (
-        Key("schedule", Choice(("auto", "pingpong", "streamed")), "how activations share RAM; auto by default"),
+        Key(
+            "schedule",
+            Choice(("auto", "pingpong", "arena", "streamed")),
+            "how activations share RAM; auto by default",
+        ),
         Key(
             "ram_budget",
             Budget(),

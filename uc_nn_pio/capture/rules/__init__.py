@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from uc_nn_pio.capture.rules import (
     activation,
+    branches,
     convolution,
     linear,
     normalization,
@@ -26,6 +27,7 @@ RULES: dict[str, Rule] = {
     **activation.RULES,
     **softmax.RULES,
     **shape.RULES,
+    **branches.RULES,
     **quantization.RULES,
 }
 

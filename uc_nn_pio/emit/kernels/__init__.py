@@ -6,6 +6,7 @@ import itertools
 import re
 
 from uc_nn_pio.emit.kernels.base import Kernel, Table, View
+from uc_nn_pio.emit.kernels.branches import AddF32, AddInt8, ConcatF32, ConcatInt8
 from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
 from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
 from uc_nn_pio.emit.kernels.depthwise_int8 import DepthwiseInt8, is_depthwise
@@ -30,6 +31,8 @@ _FLOAT32 = (
     SoftmaxF32,
     LogSoftmaxF32,
     PermuteF32,
+    AddF32,
+    ConcatF32,
 )
 _INT8 = (
     Conv2dInt8,
@@ -41,6 +44,8 @@ _INT8 = (
     SoftmaxInt8,
     LogSoftmaxInt8,
     PermuteInt8,
+    AddInt8,
+    ConcatInt8,
 )
 KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
     **{(k.op_type, DType.FLOAT32): k for k in _FLOAT32},
@@ -88,7 +93,8 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
 _RESERVED = frozenset(
     (
         "context input set_row push_row row reset move run output argmax label hundredths pixels assert float"
-        " exp log sigmoid tanh requantize requantize_any requantize_leaky requantize_any_leaky first_tap end_tap within"
+        " exp log sigmoid tanh requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap"
+        " end_tap within"
     ).split()
 )
 _SUFFIXES = ("", *(f"_{part}" for part in "slot end at border weights scratch edges channel row middle table".split()))

@@ -81,7 +81,12 @@ class Kernel:
 
     @property
     def input(self) -> Tensor:
+        """The only one, or the first."""
         return self.graph.tensor(self.node.inputs[0])
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        return tuple(self.graph.tensor(name) for name in self.node.inputs)
 
     @property
     def output(self) -> Tensor:

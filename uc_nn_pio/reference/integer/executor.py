@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from uc_nn_pio.errors import ModelError, UnsupportedError
-from uc_nn_pio.graph.ir import DType, Graph, Node
+from uc_nn_pio.graph.ir import DType, Graph
 from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
+    Add,
     AvgPool2d,
+    Concat,
     Conv2d,
     Linear,
     LogSoftmax,
@@ -20,16 +22,20 @@ from uc_nn_pio.graph.ops import (
     Permute,
     Softmax,
 )
+from uc_nn_pio.reference.integer.addition import add
 from uc_nn_pio.reference.integer.layers import convolution, linear
 from uc_nn_pio.reference.integer.pooling import adaptive_avg_pool, avg_pool, max_pool
 from uc_nn_pio.reference.integer.tables import activation, log_softmax, softmax
 
-Kernel = Callable[[Graph, Node, np.ndarray], np.ndarray]
+Kernel = Callable[..., np.ndarray]
+"""``(graph, node, *inputs)``: as many arrays as the operator reads tensors."""
 
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: activation,
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
+    Add: add,
     AvgPool2d: avg_pool,
+    Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
     Linear: linear,
     LogSoftmax: log_softmax,
@@ -64,10 +70,10 @@ def run_batch(graph: Graph, inputs: Inputs) -> dict[str, np.ndarray]:
         kernel = KERNELS.get(type(node.op))
         if kernel is None:
             raise UnsupportedError(f"the int8 reference cannot compute {node.op.kind!r}", where=str(node.source))
-        for tensor in (graph.tensor(name) for name in (node.inputs[0], node.output)):
+        for tensor in (graph.tensor(name) for name in (*node.inputs, node.output)):
             if tensor.dtype is not DType.INT8 or tensor.quant is None:
                 raise UnsupportedError(f"tensor {tensor.name!r} is not quantized to int8", where=str(node.source))
-        values[node.output] = kernel(graph, node, values[node.inputs[0]])
+        values[node.output] = kernel(graph, node, *(values[name] for name in node.inputs))
     return values
 
 
