@@ -68,11 +68,11 @@ class ModelWriter:
             operator.builtinOptions = options
         self.operators.append(operator)
 
-    def model(self, entry: int, results: list[int]) -> bytes:
+    def model(self, entries: list[int], results: list[int]) -> bytes:
         """The finished file."""
         subgraph = tfl.SubGraphT()
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
-        subgraph.inputs, subgraph.outputs = [entry], results
+        subgraph.inputs, subgraph.outputs = entries, results
         model = tfl.ModelT()
         model.version = 3
         model.subgraphs, model.buffers, model.operatorCodes = [subgraph], self.buffers, self.codes
@@ -92,7 +92,7 @@ def write(case: dict, arrays: Arrays) -> tuple[bytes, dict[str, int]]:
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         at = _layer(writer, layer, own, _padded(writer, layer, at, quant), quant)
         index[layer["name"]], quant = at, layer
-    return writer.model(index["input"], [index[layer["name"]] for layer in case["layers"]]), index
+    return writer.model([index["input"]], [index[layer["name"]] for layer in case["layers"]]), index
 
 
 def _padded(writer: ModelWriter, layer: dict, x: int, quant: dict) -> int:
