@@ -1,7 +1,7 @@
 """Makes ``pt2e/*.pt2``: small networks that torchao has quantized, and what torch computes for them (``pt2e/*.npz``).
 
     python -m venv /some/where && /some/where/bin/pip install torch==2.13.0 torchao==0.18.0 numpy
-    /some/where/bin/python -m tests.quantize.make_pt2e
+    /some/where/bin/python -m tests.quantize.make_pt2e          # or some of them: ... make_pt2e residual
 
 The project's environment has no torchao. The files are what ``torch.export.save`` writes, but for stack traces, which
 would hold this machine's paths. Each ``.npz`` has ``bytes`` (n, *shape) uint8, of which a 200th is the input, so that
@@ -11,6 +11,7 @@ integers of its weights (``<layer>.weight``), out of the converted graph.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,27 @@ def mobile() -> nn.Module:
         fc=nn.Linear(7, 4),
         softmax=nn.Softmax(dim=1),
     )
+
+
+class Residual(nn.Module):
+    """Branches: a sum with relu behind it, a plain sum, and a join of three, one of them pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+        self.short = nn.Conv2d(2, 4, 1)
+        self.conv3 = nn.Conv2d(4, 3, 1)
+        self.conv4 = nn.Conv2d(4, 3, 1)
+        self.fc = nn.Linear(9 * 5 * 6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = torch.relu(self.conv1(x))
+        b = torch.relu(self.conv2(a) + self.short(x))
+        c = self.conv3(b)
+        d = torch.relu(self.conv4(a))
+        joined = torch.cat([c, nn.functional.max_pool2d(d, 3, 1, 1), c + d], dim=1)
+        return self.fc(torch.flatten(nn.functional.max_pool2d(joined, 2), 1))
 
 
 class WithBias(Quantizer):
@@ -185,6 +207,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "reduced": lambda: static(lenet(), x86(reduce_range=True)),
     "narrow": lambda: static(lenet(), xnnpack(act_qmin=-100, act_qmax=90, weight_qmin=-128)),
     "int32_bias": lambda: static(lenet(), WithBias()),
+    "residual": lambda: static(Residual(), xnnpack(is_per_channel=True)),
     "unfolded": lambda: static(lenet(), xnnpack(is_per_channel=True), fold_quantize=False),
 }
 """By file name: networks that are taken."""
@@ -221,9 +244,12 @@ def save(name: str, model: Any) -> None:
     torch.export.save(program, FOLDER / f"{name}.pt2")
 
 
-def main() -> None:
+def main(*only: str) -> None:
+    """All files, or those named."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in CASES.items():
+        if only and name not in only:
+            continue
         torch.manual_seed(len(name))
         model = make()
         data = np.random.default_rng(len(name)).integers(0, 256, (SAMPLES, *SHAPE)).astype(np.uint8)
@@ -232,6 +258,8 @@ def main() -> None:
         np.savez_compressed(FOLDER / f"{name}.npz", bytes=data, output=np.stack(outputs), **weights_of(model))
         save(name, model)
     for name, make in REFUSED.items():
+        if only and name not in only:
+            continue
         torch.manual_seed(len(name))
         save(name, make())
 
@@ -239,4 +267,4 @@ def main() -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    main()
+    main(*sys.argv[1:])

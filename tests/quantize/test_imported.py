@@ -30,7 +30,7 @@ from uc_nn_pio.validate.host import HostModel
 
 FOLDER = Path(__file__).parent / "pt2e"
 SHAPE = (2, 10, 13)
-WHOLE = ["static_channel", "static_tensor", "qat", "narrow", "int32_bias", "unfolded"]
+WHOLE = ["static_channel", "static_tensor", "qat", "narrow", "int32_bias", "unfolded", "residual"]
 FLOAT_OUTPUT = ["uint8", "reduced"]
 """X86InductorQuantizer leaves the last layer's output in float."""
 
@@ -100,12 +100,14 @@ def test_stored_networks_are_torchs_and_their_c_is_the_references(name: str, tmp
 def test_weights_are_the_files_own_integers(name: str, tmp_path: Path) -> None:
     graph = converted(tmp_path, name).design.graph
     weights = {key.partition(".")[0]: array for key, array in stored(name).items() if key.endswith(".weight")}
-    assert len(weights) == (0 if name == "unfolded" else 4)  # there the file quantizes floats
+    assert len(weights) == {"unfolded": 0, "residual": 6}.get(name, 4)  # unfolded: the file quantizes floats
     for layer, expected in weights.items():
         found = graph.constant(next(node for node in graph.nodes if node.name == layer), "weight")
         assert found.dtype == expected.dtype == np.int8
-        if layer == "fc1":  # memory is H, W, C
-            expected = expected.reshape(9, 6, 2, 2).transpose(0, 2, 3, 1).reshape(9, 24)
+        maps = {("residual", "fc"): (9, 5, 6)}.get((name, layer), (6, 2, 2) if layer == "fc1" else None)
+        if maps:  # memory is H, W, C
+            outputs = len(expected)
+            expected = expected.reshape(outputs, *maps).transpose(0, 2, 3, 1).reshape(outputs, -1)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -118,6 +120,16 @@ def test_what_is_fused(tmp_path: Path) -> None:
         ("fc1", "linear + relu"),
         ("fc2", "linear"),
     ]
+
+
+def test_branches_keep_their_own_scales(tmp_path: Path) -> None:
+    graph = converted(tmp_path, "residual").design.graph
+    titles = {node.name: node.op.title for node in graph.nodes}
+    assert (titles["add"], titles["add_1"], titles["cat"]) == ("add + relu", "add", "concat")
+    node = next(node for node in graph.nodes if node.name == "cat")
+    assert len({graph.tensor(name).quant for name in (*node.inputs, node.output)}) == 1
+    # torchao gives the joined map a scale of its own, so each part of it goes through a table
+    assert [titles[name] for name in node.inputs] == ["rescale"] * 3
 
 
 def test_scales_of_weights_are_those_of_the_file(tmp_path: Path) -> None:
