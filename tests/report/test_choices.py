@@ -55,5 +55,6 @@ def test_the_text_has_a_line_a_way() -> None:
     text = report_text(_design(MemorySpec("streamed")))
     begin = text.index("ways to lay it out")
     lines = text[begin:].splitlines()
-    assert lines[3].split() == ["streamed", "2", "6", "6", "1,724", "18,906", "<-", "taken"]
+    taken = next(line for line in lines if line.endswith("taken"))
+    assert taken.split() == ["streamed", "2", "6", "6", "1,724", "18,906", "<-", "taken"]
     assert max(map(len, lines)) <= 120
