@@ -33,6 +33,7 @@ def report(design: Design) -> Mapping[str, Any]:
             "activation_bytes": plan.activation_bytes,
             "scratch_bytes": plan.scratch_bytes,
             "counter_bytes": plan.counter_bytes,
+            "bound_bytes": plan.bound_bytes,
             "constants_bytes": design.placement.ram_bytes,
             "board_bytes": board.ram.size if board else None,
         },
@@ -65,7 +66,7 @@ def _layer(design: Design, index: int) -> Mapping[str, Any]:
         "name": node.name,
         "operators": node.op.title,
         "source": _source(node.source),
-        "input": list(kernel.input.shape),
+        "inputs": [list(tensor.shape) for tensor in kernel.inputs],
         "output": list(kernel.output.shape),
         "macs": macs(design.graph, node),
         "ram_bytes": sum(p.size for p in live if p.name not in shared),
@@ -83,17 +84,19 @@ def report_text(design: Design) -> str:
     """The report for a terminal: layers, totals and the memory map over time."""
     data = report(design)
     ram, flash = data["ram"], data["flash"]
+    shapes = [_shapes(layer) for layer in data["layers"]]
+    width = max(12, *(len(terminal(layer["name"])) for layer in data["layers"])) + 2
+    shape_width = max(22, *map(len, shapes)) + 2
     lines = [
         f"{data['model']}: {data['precision']}, schedule {data['schedule']}, "
         f"board {data['board'] or 'none (no limits known)'}",
         "",
-        f"{'layer':14}{'operators':36}{'shape':24}{'MAC':>10}{'RAM B':>9}{'flash B':>9}",
+        f"{'layer':{width}}{'operators':36}{'shape':{shape_width}}{'MAC':>10}{'RAM B':>9}{'flash B':>9}",
     ]
-    for layer in data["layers"]:
-        shape = f"{shape_text(tuple(layer['input']))} -> {shape_text(tuple(layer['output']))}"
+    for layer, shape in zip(data["layers"], shapes, strict=True):
         lines.append(
-            f"{terminal(layer['name']):14}{layer['operators']:36}{shape:24}{layer['macs']:10,}{layer['ram_bytes']:9,}"
-            f"{layer['weight_bytes']:9,}"
+            f"{terminal(layer['name']):{width}}{layer['operators']:36}{shape:{shape_width}}{layer['macs']:10,}"
+            f"{layer['ram_bytes']:9,}{layer['weight_bytes']:9,}"
         )
     lines += [
         "",
@@ -101,6 +104,7 @@ def report_text(design: Design) -> str:
         f"{ram['scratch_bytes']:,} scratch"
         + _counters(ram["counter_bytes"])
         + _share(ram["context_bytes"], ram["board_bytes"]),
+        *_bound(ram["context_bytes"], ram["bound_bytes"]),
         *tables_text(data["tables"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
@@ -110,8 +114,37 @@ def report_text(design: Design) -> str:
         "",
         "memory over time (= read, # written, % scratch, . free)",
         memory_map(design.plan, design.problem),
+        *(_buffers(design) if design.plan.schedule == "arena" else []),
     ]
     return "\n".join(lines)
+
+
+def _buffers(design: Design) -> list[str]:
+    """Where each buffer lies and from which layer to which it is needed; the map of a network with branches does not
+    say what is what."""
+    steps = [step.name for step in design.problem.steps]
+    width = max(len(p.name) for p in design.plan.placements) + 2
+    lines = ["", f"{'buffer':{width}}{'bytes':>16}  needed"]
+    for place in sorted(design.plan.placements, key=lambda p: (p.first, p.offset)):
+        needed = steps[place.first] if place.first == place.last else f"{steps[place.first]} .. {steps[place.last]}"
+        lines.append(f"{terminal(place.name):{width}}{f'{place.offset}..{place.end - 1}':>16}  {terminal(needed)}")
+    return lines
+
+
+def _bound(size: int, least: int | None) -> list[str]:
+    """What is proven of a plan's size, where the schedule proves anything."""
+    if least is None:
+        return []
+    if size == least:
+        return ["      no plan of these layers can have less"]
+    return [
+        f"      {100 * (size / least - 1):.1f} % above {least:,} B, less than which no plan of these layers can have"
+    ]
+
+
+def _shapes(layer: Mapping[str, Any]) -> str:
+    entries = " + ".join(shape_text(tuple(shape)) for shape in layer["inputs"])
+    return f"{entries} -> {shape_text(tuple(layer['output']))}"
 
 
 def _counters(size: int) -> str:
