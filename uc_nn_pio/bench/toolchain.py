@@ -28,9 +28,9 @@ def version() -> str:
     return run(Path(), compiler(), "-dumpfullversion").strip()
 
 
-def compile_model(folder: Path, conversion: Conversion, board: Board) -> None:
-    """``<model>.c`` in ``folder`` becomes ``model.o`` there."""
-    flags = [*_flags(board), *conversion.compile_flags]
+def compile_model(folder: Path, conversion: Conversion, board: Board, *more: str) -> None:
+    """``<model>.c`` in ``folder`` becomes ``model.o`` there; ``more`` are flags besides a build's."""
+    flags = [*_flags(board), *conversion.compile_flags, *more]
     run(folder, compiler(), *flags, "-c", f"{conversion.name}.c", "-o", "model.o")
 
 

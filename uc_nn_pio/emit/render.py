@@ -147,17 +147,21 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
     call = f"{kernel.function}({', '.join(arguments)});" if not kernel.rows_apart else ""
     if kernel.free_in_place and shared:
         return line(call=f"/* {kernel.name}: {node.op.title}, the same bytes under another shape */", text="")
-    text = _tidy(
-        environment.get_template(kernel.template).render(
-            k=kernel,
-            prefix=kernel.prefix,
-            x=View("x", kernel.input),
-            y=View("y", kernel.output),
-            comment=comment,
-            **kernel.variables(),
-        )
-    )
-    return line(call=call, text=text)
+    return line(call=call, text=_function(environment, kernel, comment))
+
+
+def _function(environment: jinja2.Environment, kernel: Kernel, comment: str) -> str:
+    template = environment.get_template(kernel.template)
+    x, y = View("x", kernel.input), View("y", kernel.output)
+    return _tidy(template.render(k=kernel, prefix=kernel.prefix, x=x, y=y, comment=comment, **kernel.variables()))
+
+
+def kernel_source(kernel: Kernel) -> str:
+    """The C of one kernel and of the helpers that it calls, without its tables."""
+    environment = _environment()
+    names = {"prefix": kernel.prefix, "helpers": kernel.helpers}
+    helpers = [environment.get_template(f"math_{kind}.c.j2").render(names) for kind in ("f32", "int8")]
+    return "".join(helpers) + _function(environment, kernel, "")
 
 
 def _stream(design: Design) -> list[StreamedLayer]:
