@@ -51,14 +51,14 @@ class Value:
     data: bool = False
 
 
-class _Needs(Exception):
+class _NeedsTurnsError(Exception):
     """A decision depends on the counters of these loops."""
 
     def __init__(self, loops: frozenset[int]) -> None:
         self.loops = loops
 
 
-class _Leave(Exception):
+class _LeaveError(Exception):
     """``continue``, ``break`` or ``return``."""
 
     def __init__(self, how: str, value: Value | None = None) -> None:
@@ -118,7 +118,7 @@ class _Walk:
             self.names[parameter.name] = _declared(_kind_of(parameter.type), value)
         try:
             self.run(node.body)
-        except _Leave as leave:
+        except _LeaveError as leave:
             if leave.value is not None:
                 return _declared(_kind_of(node.decl.type.type), leave.value)
         finally:
@@ -152,11 +152,11 @@ class _Walk:
             case c_ast.If():
                 self.choice(node)
             case c_ast.Return():
-                raise _Leave("return", self.value(node.expr) if node.expr is not None else None)
+                raise _LeaveError("return", self.value(node.expr) if node.expr is not None else None)
             case c_ast.Continue():
-                raise _Leave("continue")
+                raise _LeaveError("continue")
             case c_ast.Break():
-                raise _Leave("break")
+                raise _LeaveError("break")
             case _:
                 self.value(node)
 
@@ -169,7 +169,7 @@ class _Walk:
             before, names, self.tally = self.tally, dict(self.names), Counter()
             try:
                 self.run(side)
-            except _Leave:
+            except _LeaveError:
                 self.tally = before
                 self.names = names
                 continue
@@ -198,12 +198,12 @@ class _Walk:
         try:
             try:
                 self.run(body)
-            except _Leave as leave:
+            except _LeaveError as leave:
                 if leave.how != "continue":
                     raise
             if step is not None:
                 self.value(step)
-        except _Needs as needs:
+        except _NeedsTurnsError as needs:
             self.tally, self.names = before, names
             if own not in needs.loops:
                 raise
@@ -224,7 +224,7 @@ class _Walk:
         bound = self.quiet(cond.right)
         if bound.number is None:
             if bound.loops:
-                raise _Needs(bound.loops)
+                raise _NeedsTurnsError(bound.loops)
             return None
         start, by = self.names[counter].number, _step_of(step, counter)
         if by is None or cond.op not in ("<", "<="):
@@ -252,7 +252,7 @@ class _Walk:
             turn += 1
             try:
                 self.run(body)
-            except _Leave as leave:
+            except _LeaveError as leave:
                 if leave.how == "break":
                     return
                 if leave.how == "return":
@@ -280,7 +280,7 @@ class _Walk:
         if result.number is not None:
             return bool(result.number)
         if result.loops and not result.data:
-            raise _Needs(result.loops)
+            raise _NeedsTurnsError(result.loops)
         return None
 
     # -- expressions -----------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ class _Walk:
         try:
             self.tally = Counter()
             truth = self.decide(node.cond)
-        except _Needs:
+        except _NeedsTurnsError:
             truth = None
         finally:
             counted, self.tally = self.tally, before
