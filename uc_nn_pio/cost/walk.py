@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from pycparser import c_ast, c_parser
 
@@ -41,7 +42,7 @@ _WIDTHS = {"int8_t": "1", "uint8_t": "1", "uint16_t": "1", "float": "f"}
 @dataclass(frozen=True)
 class Value:
     """``kind``: i (32 bits), l (64), f (float), p1, p4, pf (pointer to bytes, words, floats). ``number`` where it is
-    known, ``loops`` whose counters it depends on while these are not numbers. ``literal``: the compiler knows it;
+    known. ``loops`` in which it changes: none where it was known before they began. ``literal``: the compiler knows it;
     ``data``: it came from memory."""
 
     kind: str = "i"
@@ -100,20 +101,53 @@ def written(tally: Tally) -> Counter[str]:
     return Counter(kind for _, kind in tally)
 
 
+@dataclass
+class _Frame:
+    """What is counted in one turn of a loop, or outside of all. ``made`` are operations that were moved to here from
+    loops inside."""
+
+    loop: int
+    tally: Tally = field(default_factory=Counter)
+    made: set[tuple[int, int, str]] = field(default_factory=set)
+
+
 class _Walk:
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.tally: Tally = Counter()
         self.names: dict[str, Value] = {}
-        self.loops = 0
+        self.loops = self.calls = 0
+        self.frames = [_Frame(0)]
+        self.unknown: set[int] = set()  # loops that are walked through once
+        self.first = 0  # frame of the function that is walked through
 
-    def count(self, node: c_ast.Node, kind: str, times: float = 1) -> None:
-        self.tally[(id(node), kind)] += times
+    @property
+    def tally(self) -> Tally:
+        return self.frames[-1].tally
+
+    @tally.setter
+    def tally(self, tally: Tally) -> None:
+        self.frames[-1].tally = tally
+
+    def count(self, node: c_ast.Node, kind: str, times: float = 1, of: Value | None = None) -> None:
+        """Counts an operation; one that makes ``of``, as compilers do: in front of the loops of this function in which
+        that stays the same."""
+        at = len(self.frames) - 1
+        if of is not None:
+            while at > self.first and self.frames[at].loop not in of.loops:
+                at -= 1
+        key, frame = (id(node), kind), self.frames[at]
+        if at < len(self.frames) - 1:
+            if (self.calls, *key) in frame.made:
+                return
+            frame.made.add((self.calls, *key))
+        frame.tally[key] += times
 
     # -- statements ------------------------------------------------------------------------------------------------
 
     def call(self, node: c_ast.FuncDef, arguments: Sequence[Value]) -> Value:
         outer, self.names = self.names, dict(self.source.globals)
+        first, self.first = self.first, len(self.frames) - 1
+        self.calls += 1
         for parameter, value in zip(_parameters(node), arguments, strict=True):
             self.names[parameter.name] = _declared(_kind_of(parameter.type), value)
         try:
@@ -122,7 +156,7 @@ class _Walk:
             if leave.value is not None:
                 return _declared(_kind_of(node.decl.type.type), leave.value)
         finally:
-            self.names = outer
+            self.names, self.first = outer, first
         return Value(data=True)
 
     def run(self, node: c_ast.Node | None) -> None:
@@ -165,57 +199,90 @@ class _Walk:
         if truth is not None:
             self.run(node.iftrue if truth else node.iffalse)
             return
+        names = self.names
         for side in (node.iftrue, node.iffalse):
-            before, names, self.tally = self.tally, dict(self.names), Counter()
+            self.names = dict(names)
             try:
-                self.run(side)
+                with self.halved():
+                    self.run(side)
             except _LeaveError:
-                self.tally = before
                 self.names = names
                 continue
-            half, self.tally = self.tally, before
-            for key, times in half.items():
-                self.tally[key] += times / 2
-            self.names = {n: v if v == names.get(n) else replace(v, number=None) for n, v in self.names.items()}
+            changed = {n: replace(v, number=None) for n, v in self.names.items() if v != names.get(n)}
+            names = {**names, **changed}
+        self.names = names
+
+    @contextmanager
+    def halved(self) -> Iterator[None]:
+        """What is counted in here happens every second time; nothing of it is counted where it is left."""
+        before, self.tally = self.tally, Counter()
+        frame = self.frames[-1]
+        try:
+            yield
+            for key, times in frame.tally.items():
+                before[key] += times / 2
+        finally:
+            frame.tally = before
 
     def loop(self, node: c_ast.Node, cond: c_ast.Node, step: c_ast.Node | None, body: c_ast.Node) -> None:
         self.count(node, "enter")
         counter = _counter_of(cond)
         turns = self.turns(counter, cond, step)
-        if turns is None:
-            self.turn_by_turn(node, cond, step, body)
-            return
-        if not turns:
+        if turns == 0:
             return
         self.loops += 1
         own = self.loops
-        names, before = dict(self.names), self.tally
-        for name in _assigned(body) | ({counter} if counter else set()):
-            old = self.names.get(name)
-            if old is not None and old.number is not None:
-                self.names[name] = replace(old, number=None, loops=old.loops | {own}, literal=False)
-        self.tally = Counter()
-        try:
+        names, depth = dict(self.names), len(self.frames)
+        changed = _assigned(body) | ({counter} if counter else set())
+        if turns is not None:
+            self.change(changed, own, known=False)
+            self.frames.append(_Frame(own))
+            self.unknown.add(own)
             try:
-                self.run(body)
-            except _LeaveError as leave:
-                if leave.how != "continue":
+                self.turn(step, body)
+            except _NeedsTurnsError as needs:
+                del self.frames[depth:]
+                if own not in needs.loops:
                     raise
-            if step is not None:
-                self.value(step)
-        except _NeedsTurnsError as needs:
-            self.tally, self.names = before, names
-            if own not in needs.loops:
-                raise
-            self.turn_by_turn(node, cond, step, body)
-            return
-        once, self.tally = self.tally, before
-        for key, times in once.items():
-            self.tally[key] += times * turns
-        self.count(node, "turn", turns)
+                self.names, turns = names, None
+            else:
+                self.leave(turns)
+                self.count(node, "turn", turns)
+            finally:
+                self.unknown.discard(own)
+        if turns is None:
+            self.frames.append(_Frame(own))
+            try:
+                self.turn_by_turn(node, cond, step, body, own, changed)
+            finally:
+                if len(self.frames) > depth:
+                    del self.frames[depth + 1 :]
+                    self.leave(1)
         self.names = {
             name: replace(v, loops=v.loops - {own}) if own in v.loops else v for name, v in self.names.items()
         }
+
+    def change(self, names: set[str], loop: int, known: bool) -> None:
+        """What a loop assigns changes in it; how, is ``known`` while it is walked through turn by turn."""
+        for name in names:
+            old = self.names.get(name)
+            if old is not None:
+                number = old.number if known else None
+                self.names[name] = replace(old, number=number, loops=old.loops | {loop}, literal=False)
+
+    def leave(self, turns: float) -> None:
+        """The innermost frame's counts, so many times, become those of the one outside of it."""
+        for key, times in self.frames.pop().tally.items():
+            self.tally[key] += times * turns
+
+    def turn(self, step: c_ast.Node | None, body: c_ast.Node) -> None:
+        try:
+            self.run(body)
+        except _LeaveError as leave:
+            if leave.how != "continue":
+                raise
+        if step is not None:
+            self.value(step)
 
     def turns(self, counter: str | None, cond: c_ast.Node, step: c_ast.Node | None) -> int | None:
         """How often a loop turns, where its counter alone says so."""
@@ -223,7 +290,7 @@ class _Walk:
             return None
         bound = self.quiet(cond.right)
         if bound.number is None:
-            if bound.loops:
+            if bound.loops & self.unknown and not bound.data:
                 raise _NeedsTurnsError(bound.loops)
             return None
         start, by = self.names[counter].number, _step_of(step, counter)
@@ -239,26 +306,29 @@ class _Walk:
         return value
 
     def turn_by_turn(
-        self, node: c_ast.Node, cond: c_ast.Node | None, step: c_ast.Node | None, body: c_ast.Node
+        self,
+        node: c_ast.Node,
+        cond: c_ast.Node | None,
+        step: c_ast.Node | None,
+        body: c_ast.Node,
+        own: int,
+        changed: set[str],
     ) -> None:
         turn = 0
         while True:
+            self.change(changed, own, known=True)
+            self.frames[-1].made.clear()
             truth = self.decide(cond, branch=False) if cond is not None else None
-            if truth is None and turn == DATA_TURNS:
-                return
-            if truth is False:
+            if truth is False or (truth is None and turn == DATA_TURNS):
                 return
             self.count(node, "turn")
             turn += 1
             try:
-                self.run(body)
+                self.turn(step, body)
             except _LeaveError as leave:
                 if leave.how == "break":
                     return
-                if leave.how == "return":
-                    raise
-            if step is not None:
-                self.value(step)
+                raise
 
     def decide(self, node: c_ast.Node, branch: bool = True) -> bool | None:
         """Whether a condition holds; None where data say so. What it takes is counted."""
@@ -279,7 +349,7 @@ class _Walk:
             self.count(node, "branch")
         if result.number is not None:
             return bool(result.number)
-        if result.loops and not result.data:
+        if result.loops & self.unknown and not result.data:
             raise _NeedsTurnsError(result.loops)
         return None
 
@@ -288,11 +358,17 @@ class _Walk:
     def value(self, node: c_ast.Node) -> Value:
         match node:
             case c_ast.Constant():
-                return _constant(node)
+                value = _constant(node)
+                if value.kind == "f" and float(node.value.rstrip("fF")) != 0:
+                    self.count(node, "fconstant")
+                return value
             case c_ast.ID():
                 if node.name in _CONSTANTS:
                     return Value("i", _CONSTANTS[node.name], literal=True)
-                return self.names.get(node.name, Value("f", literal=True))  # FLT_MAX
+                if node.name in self.names:
+                    return self.names[node.name]
+                self.count(node, "fconstant")  # FLT_MAX
+                return Value("f", literal=True)
             case c_ast.BinaryOp():
                 return self.binary(node, node.op, (node.left, node.right))
             case c_ast.UnaryOp():
@@ -329,8 +405,10 @@ class _Walk:
         elif left.data or right.data:
             constant = left.literal or right.literal
             self.count(node, {"*": "scale" if constant else "multiply", "/": "divide", "%": "divide"}.get(op, "alu"))
+        elif op in ("+", "-") and (left.literal or right.literal):
+            self.count(node, "offset", of=result)
         else:
-            self.count(node, "divide" if op in "/%" and not right.literal else "index")
+            self.count(node, "divide" if op in "/%" and not right.literal else "index", of=result)
         return result
 
     def unary(self, node: c_ast.UnaryOp) -> Value:
@@ -340,7 +418,7 @@ class _Walk:
             before = self.value(node.expr)
             by = 1 if "+" in node.op else -1
             after = replace(before, number=None if before.number is None else before.number + by, literal=False)
-            self.count(node, "index")
+            self.count(node, "bump")
             self.store(node.expr, after)
             return before if node.op.startswith("p") else after
         operand = self.value(node.expr)
@@ -374,7 +452,7 @@ class _Walk:
         if isinstance(node, c_ast.ArrayRef):
             base, at = self.value(node.name), self.value(node.subscript)
             if not at.literal:
-                self.count(node, "index")
+                self.count(node, "index", of=replace(base, loops=base.loops | at.loops))
             if at.data:
                 self.count(node, "look_up")
             return base
@@ -395,19 +473,19 @@ class _Walk:
         return replace(operand, kind=kind)
 
     def select(self, node: c_ast.TernaryOp) -> Value:
-        before = self.tally
         try:
-            self.tally = Counter()
             truth = self.decide(node.cond)
         except _NeedsTurnsError:
             truth = None
-        finally:
-            counted, self.tally = self.tally, before
-        self.tally.update(counted)
         if truth is not None:
             return self.value(node.iftrue if truth else node.iffalse)
         self.count(node, "select")
-        sides = [self.value(side) for side in (node.iftrue, node.iffalse)]
+        with self.halved():
+            # a constant was at hand for the comparison
+            sides = [
+                _constant(side) if isinstance(side, c_ast.Constant) else self.value(side)
+                for side in (node.iftrue, node.iffalse)
+            ]
         condition = self.quiet(node.cond)
         kinds = {side.kind for side in sides}
         kind = next(kind for kind in ("f", "l", *sorted(kinds)) if kind in kinds)
