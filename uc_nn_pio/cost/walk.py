@@ -358,17 +358,11 @@ class _Walk:
     def value(self, node: c_ast.Node) -> Value:
         match node:
             case c_ast.Constant():
-                value = _constant(node)
-                if value.kind == "f" and float(node.value.rstrip("fF")) != 0:
-                    self.count(node, "fconstant")
-                return value
+                return _constant(node)
             case c_ast.ID():
                 if node.name in _CONSTANTS:
                     return Value("i", _CONSTANTS[node.name], literal=True)
-                if node.name in self.names:
-                    return self.names[node.name]
-                self.count(node, "fconstant")  # FLT_MAX
-                return Value("f", literal=True)
+                return self.names[node.name]
             case c_ast.BinaryOp():
                 return self.binary(node, node.op, (node.left, node.right))
             case c_ast.UnaryOp():
@@ -384,6 +378,9 @@ class _Walk:
             case c_ast.TernaryOp():
                 return self.select(node)
             case c_ast.FuncCall():
+                if node.name.name.endswith("_F"):  # the macro of a float constant
+                    self.count(node, "fconstant")
+                    return Value("f", literal=True)
                 arguments = [self.value(argument) for argument in node.args.exprs]
                 self.count(node, "call")
                 return self.call(self.source.functions[node.name.name], arguments)
@@ -481,11 +478,7 @@ class _Walk:
             return self.value(node.iftrue if truth else node.iffalse)
         self.count(node, "select")
         with self.halved():
-            # a constant was at hand for the comparison
-            sides = [
-                _constant(side) if isinstance(side, c_ast.Constant) else self.value(side)
-                for side in (node.iftrue, node.iffalse)
-            ]
+            sides = [self.value(side) for side in (node.iftrue, node.iffalse)]
         condition = self.quiet(node.cond)
         kinds = {side.kind for side in sides}
         kind = next(kind for kind in ("f", "l", *sorted(kinds)) if kind in kinds)

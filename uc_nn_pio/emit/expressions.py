@@ -42,6 +42,11 @@ def c_float(value: float) -> str:
     return f"{text}f"
 
 
+def c_constant(value: float, prefix: str) -> str:
+    """A float32 constant for code that runs often: the model's macro, which says how it gets into a register."""
+    return f"{prefix.upper()}_F({c_float(value)}, 0x{np.float32(value).view(np.uint32):08X}u)"
+
+
 def c_word(value: int) -> str:
     """A 32-bit word as a C literal."""
     return f"0x{int(value):08x}u"

@@ -16,7 +16,7 @@ import numpy as np
 
 from uc_nn_pio import __version__
 from uc_nn_pio.design import Design, graph_hash
-from uc_nn_pio.emit.expressions import affine, c_float, c_word, inside, times
+from uc_nn_pio.emit.expressions import affine, c_constant, c_float, c_word, inside, times
 from uc_nn_pio.emit.kernels import Kernel, Table, View
 from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.emit.stream import StreamedLayer
@@ -48,10 +48,11 @@ def _environment() -> jinja2.Environment:
         autoescape=False,
     )
     environment.filters.update(c_float=c_float, c_string=c_string, c_comment=c_comment, shape=shape_text)
+    environment.filters["c_constant"] = c_constant
     environment.filters["rows"] = _rows
     environment.filters["outdent"] = _outdent
     environment.filters["format_as"] = lambda value, form: form % value
-    environment.globals.update(affine=affine, times=times, inside=inside)
+    environment.globals.update(LOWEST=float(np.finfo(np.float32).min), affine=affine, times=times, inside=inside)
     return environment
 
 
