@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from uc_nn_pio.boards import Board
-from uc_nn_pio.choose import choose
+from uc_nn_pio.choose import Choice, choose
 from uc_nn_pio.cost import table_uses
+from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.emit.kernels import select
@@ -21,7 +22,7 @@ from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ModelError, SpecError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
-from uc_nn_pio.place import place_constants
+from uc_nn_pio.place import ConstantPlacement, place_constants
 from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_imported, unquantized
 from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
 from uc_nn_pio.quantize.range_file import read_ranges
@@ -121,11 +122,19 @@ def design_of_graph(
     Raises:
         UnsupportedError, PlanError: see the stages.
     """
-    budget = _budget(spec, board)
-    chosen = choose(graph, tuple(select(graph, spec.name, tuning_of(board))), spec.memory.schedule, budget)
-    kernels, plan = chosen.kernels, chosen.plan
-    placement = place_constants(table_uses(kernels, board), _ram_for_weights(spec, budget, plan.total_bytes))
-    return Design(spec, board, captured, graph, kernels, chosen.problem, plan, placement, noise)
+    budget, predicted = _budget(spec, board), predictor(board)
+
+    def placed(choice: Choice) -> ConstantPlacement:
+        room = _ram_for_weights(spec, budget, choice.plan.total_bytes)
+        return place_constants(table_uses(choice.kernels, board), room)
+
+    def cycles(choice: Choice) -> float:
+        assert predicted is not None
+        return predicted.predict(choice.kernels, placed(choice)).total.cycles
+
+    kernels = tuple(select(graph, spec.name, tuning_of(board)))
+    chosen = choose(graph, kernels, spec.memory.schedule, budget, cycles if predicted else None)
+    return Design(spec, board, captured, graph, chosen.kernels, chosen.problem, chosen.plan, placed(chosen), noise)
 
 
 def _ram_for_weights(spec: ModelSpec, budget: int | None, context: int) -> int:

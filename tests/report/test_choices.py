@@ -52,9 +52,10 @@ def test_windows_of_the_kernels_height_read_weights_again() -> None:
 
 
 def test_the_text_has_a_line_a_way() -> None:
-    text = report_text(_design(MemorySpec("streamed")))
+    design = _design(MemorySpec("streamed"))
+    text, speed = report_text(design), f"{report(design)['predicted']['inferences_per_second']:.3g}"
     begin = text.index("ways to lay it out")
     lines = text[begin:].splitlines()
     taken = next(line for line in lines if line.endswith("taken"))
-    assert taken.split() == ["streamed", "2", "6", "6", "1,724", "18,906", "<-", "taken"]
+    assert taken.split() == ["streamed", "2", "6", "6", "1,724", "-", speed, "<-", "taken"]
     assert max(map(len, lines)) <= 120

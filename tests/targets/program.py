@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.emit.harness import Case, case_of
-from tests.emit.int8_networks import random_int8_network
+from tests.emit.int8_networks import design_of_int8, random_int8_network, random_tuning
+from tests.emit.test_branches import int8_network as branched_network
 from tests.emit.test_int8_random_networks import design_of_seed
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import Conversion, convert
@@ -181,3 +182,15 @@ def lenet5_case(conversion: Conversion, count: int) -> tuple[list[Case], list[np
 
 def support(*names: str) -> list[Path]:
     return [SUPPORT / name for name in names]
+
+
+def branched_cases(seeds: range, ram: int) -> tuple[list[Case], list[np.ndarray]]:
+    """As :func:`random_cases`, of networks with sums and joins, in the schedule ``arena``."""
+    cases, expected = [], []
+    for seed in seeds:
+        network = branched_network(seed)
+        design = design_of_int8(network.graph, random_tuning(seed), f"net{seed}", schedule="arena")
+        if design.plan.total_bytes <= ram:
+            cases.append(case_of(design, network.inputs))
+            expected.extend(integer.outputs_batch(network.graph, network.inputs).values())
+    return cases, expected

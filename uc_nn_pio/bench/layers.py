@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +12,18 @@ import jinja2
 
 from uc_nn_pio.bench.measure import MOST_INSTRUCTIONS
 from uc_nn_pio.bench.toolchain import compile_model, link, object_sizes
+from uc_nn_pio.bench.watch import MARK, Costs, Watch
 from uc_nn_pio.boards import Board
 from uc_nn_pio.convert import Conversion
+from uc_nn_pio.cost.calls import calls_of
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.pio.board_files import render_board_files
+
+CORE_HZ = 320_000_000
+RUNS = 3
+"""Inferences of the program. All but the first have the same input, so that their code has been met."""
 
 
 @dataclass(frozen=True)
@@ -33,71 +41,67 @@ class LayerCosts:
     def cycles(self) -> int:
         return self.work + self.flash + self.code
 
-    def __add__(self, other: LayerCosts) -> LayerCosts:
-        return LayerCosts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+    @classmethod
+    def of(cls, costs: Costs) -> LayerCosts:
+        waits = costs.flash_cycles + costs.icache_cycles
+        return cls(costs.instructions, costs.cycles - waits, costs.flash_cycles, costs.icache_cycles, costs.mispredicts)
 
-    def __sub__(self, other: LayerCosts) -> LayerCosts:
-        return LayerCosts(*(getattr(self, name) - getattr(other, name) for name in self.__dataclass_fields__))
 
-
-def layer_costs(design: Design, board: Board, core_hz: int = 320_000_000) -> tuple[dict[str, LayerCosts], int]:
-    """By the layers' C names, and the bytes of the model's code. The schedule must be one without streamed layers.
+def layer_costs(
+    design: Design, board: Board, rectified: bool = False, runs: int = RUNS
+) -> tuple[dict[str, LayerCosts], int]:
+    """By the layers' C names, in an inference that comes after the same one; and the bytes of the model's code.
+    The input is noise; ``rectified``, with 0 in place of what is negative. A line of code may drop any other of its set
+    from the I-cache: of more than half an I-cache of code, it takes more ``runs`` until all that can be there is.
 
     Raises:
         ToolError: no RISC-V compiler, or it refuses the C.
         VirtualBoardError: the program did not come to its end.
     """
-    from unicorn import unicorn_const as uc_const
-
     from uc_nn_pio.virtual import VirtualBoard
 
-    conversion = Conversion(design.spec.name, render(design), (), {}, design)
-    with tempfile.TemporaryDirectory(prefix="uc_nn_parts_") as temporary:
+    conversion = Conversion(design.spec.name, _marked(render(design), design), (), {}, design)
+    order = calls_of(design.kernels).order
+    with tempfile.TemporaryDirectory(prefix="uc_nn_layers_") as temporary:
         folder = Path(temporary)
-        texts = {**conversion.files, **render_board_files(board, core_hz=core_hz), "main.c": _main(design)}
+        texts = {
+            **conversion.files,
+            **render_board_files(board, core_hz=CORE_HZ),
+            "main.c": _main(design, rectified, runs),
+        }
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        compile_model(folder, conversion, board, "-g")  # says where inlined layers begin, and changes no code
-        link(folder, board, ["main.c", "model.o"], "parts")
+        compile_model(folder, conversion, board)
+        link(folder, board, ["main.c", "model.o"], "layers")
         code, _ = object_sizes(folder / "model.o")
-        machine = VirtualBoard(folder / "parts.elf", board, camera=False)
-        before: dict[str, LayerCosts] = {}
-
-        def filled(*_: object) -> None:
-            if not machine.cpu.squashing:
-                before.update(_counts(machine, design.spec.name))
-
-        at = machine.firmware.symbol("fill")
-        machine.cpu.uc.hook_add(uc_const.UC_HOOK_CODE, filled, begin=at, end=at)
+        machine = VirtualBoard(folder / "layers.elf", board, camera=False)
+        watch = Watch(machine, range(0))
         result = machine.run(until="end", max_instructions=MOST_INSTRUCTIONS)
-        if result.reason != "until":
-            raise VirtualBoardError("a measured part did not come to its end", why=result.reason)
-        after = _counts(machine, design.spec.name)
-    found = {kernel.name: LayerCosts() for kernel in design.kernels}
-    for name, costs in after.items():
-        # where a layer was inlined into run, a function of its own that it calls looks like a layer: conv1_row
-        layer = max((known for known in found if f"{name}_".startswith(f"{known}_")), key=len)
-        found[layer] += costs - before.get(name, LayerCosts())
-    return found, code
+    if result.reason != "until" or len(watch.windows) != 1 + runs * len(order):
+        raise VirtualBoardError("a measured program did not come to its end", why=result.reason)
+    nothing, *windows = watch.windows
+    found = {kernel.name: Costs() for kernel in design.kernels}
+    for index, costs in zip(order, windows[-len(order) :], strict=True):
+        found[design.kernels[index].name] += costs - nothing
+    return {name: LayerCosts.of(costs) for name, costs in found.items()}, code
 
 
-def _counts(machine: object, model: str) -> dict[str, LayerCosts]:
-    from uc_nn_pio.virtual.profile_report import Profile
-
-    found = next((each for each in Profile.of(machine).models if each.name == model), None)
-    if found is None:
-        return {}  # not run yet
-    return {
-        layer.name: LayerCosts(c.instructions, c.other_cycles, c.flash_cycles, c.icache_cycles, c.mispredicts)
-        for layer in found.layers
-        if layer.name
-        for c in (layer.costs,)
-    }
+def _marked(files: Mapping[str, str], design: Design) -> Mapping[str, str]:
+    """With a mark in front of each call of a layer and one behind it, across which the compiler moves nothing."""
+    functions = "|".join(re.escape(kernel.function) for kernel in design.kernels)
+    source = f"{design.spec.name}.c"
+    call = rf"(?m)^( +)((?:{functions})\(.*\);)$"
+    text, count = re.subn(call, rf"\1{MARK}();\n\1\2\n\1{MARK}();", files[source])
+    assert count == len(design.kernels)
+    return {**files, source: f"void {MARK}(void);\n{text}"}
 
 
-def _main(design: Design) -> str:
-    template = (Path(__file__).parent / "parts.c.j2").read_text(encoding="utf-8")
+def _main(design: Design, rectified: bool, runs: int) -> str:
+    template = (Path(__file__).parent / "layers.c.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     name = design.spec.name
     floats = design.precision == "float32"
-    return environment.from_string(template).render(model=name, MODEL=name.upper(), float=floats)
+    height = design.graph.tensor(design.graph.inputs[0]).shape[1] if design.plan.windows else 0
+    return environment.from_string(template).render(
+        model=name, MODEL=name.upper(), float=floats, rows=height, mark=MARK, rectified=rectified, runs=runs
+    )

@@ -1,78 +1,108 @@
 """Micro-kernels: single layers in many shapes, and what each takes on the virtual HiFive1.
 
-``python -m uc_nn_pio.bench.parts --write`` measures them and fits ``uc_nn_pio/cost/fe310.json``, from which reports
-predict cycles. No network of the examples and none of the tests is among them.
+``python -m uc_nn_pio.bench.parts`` measures them, says how well fitted parameters predict those that were left out of
+the fit, and with ``--write`` writes ``uc_nn_pio/cost/fe310.json``, from which reports predict cycles. No network of the
+examples and none of the tests is among them.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+import uc_nn_pio.cost
+from uc_nn_pio.bench.fit import Sample, errors_of, fit
 from uc_nn_pio.bench.layers import LayerCosts, layer_costs
 from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.convert import design_of_graph
+from uc_nn_pio.cost.parameters import CostModel, stream_of
+from uc_nn_pio.cost.work import work_of
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
+from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.graph import ops
 from uc_nn_pio.graph.build import GraphBuilder
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
-from uc_nn_pio.quantize import Method, calibrate, quantize
+from uc_nn_pio.quantize import Method, Range, calibrate, quantize
 from uc_nn_pio.spec import InputSpec, MemorySpec, ModelSource, ModelSpec, OutputSpec
 
+MODEL = Path(uc_nn_pio.cost.__file__).parent / "fe310.json"
 LARGE_RAM = 1 << 17
+LARGE = 0.3
+"""Of convolutions and fully connected layers, so many have many channels, and ten times the sums."""
+
 MOST_MACS = {"int8": 60_000, "float32": 12_000}
 MOST_DRAWS = 1000
 COUNTS = {
-    "conv": 40,
-    "pooled_conv": 40,
-    "depthwise": 30,
-    "linear": 20,
-    "max_pool": 14,
-    "avg_pool": 14,
-    "adaptive": 8,
-    "activation": 14,
-    "softmax": 8,
-    "log_softmax": 6,
-    "permute": 6,
-    "add": 12,
-    "concat": 8,
+    "conv": 80,
+    "pooled_conv": 80,
+    "depthwise": 70,
+    "linear": 50,
+    "max_pool": 60,
+    "avg_pool": 50,
+    "adaptive": 40,
+    "activation": 40,
+    "softmax": 14,
+    "log_softmax": 10,
+    "permute": 10,
+    "add": 20,
+    "concat": 24,
 }
 """How many micro-kernels of each sort, in each precision."""
 
+BRANCHED = ("add", "concat")
 
-@dataclass(frozen=True)
-class Part:
-    """A measured layer: what it was drawn as, its kernel and its costs. ``code_bytes`` are of all its model's code."""
+NARROW = 8
+"""One of so many has outputs whose range is far too narrow, which takes the long way to requantize."""
 
-    sort: str
-    kernel: Kernel
-    costs: LayerCosts
-    code_bytes: int
+COMPACT = 4
+"""One of so many keeps its staged weights compact, as kernels do when RAM is short."""
 
 
 def large_board() -> Board:
-    """The virtual HiFive1, with RAM for any micro-kernel."""
+    """The virtual HiFive1, with RAM for any micro-kernel. Nothing is predicted for it: it is measured."""
     board = load_board("hifive1_virtual")
-    return replace(board, regions={**board.regions, "ram": replace(board.ram, size=LARGE_RAM)})
+    details = {key: value for key, value in board.details.items() if key != "cost_model"}
+    return replace(board, details=details, regions={**board.regions, "ram": replace(board.ram, size=LARGE_RAM)})
 
 
-def parts(precision: str) -> Iterator[Part]:
-    """Draws, builds and measures the micro-kernels. The same ones every time."""
+def measured(precision: str, sort: str) -> list[Sample]:
+    """Draws, builds and measures the micro-kernels of a sort. The same ones every time."""
     board = large_board()
-    for sort, count in COUNTS.items():
-        for number in range(count):
-            design = _design(sort, number, precision, board)
-            costs, code = layer_costs(design, board)
-            for kernel in design.kernels:
-                if costs[kernel.name].instructions > 200:
-                    yield Part(sort, kernel, costs[kernel.name], code)
+    tuning = {**board.details["kernels"], "compact": True}
+    compact = replace(board, details={**board.details, "kernels": tuning})
+    found = []
+    for number in range(COUNTS[sort]):
+        design = _design(sort, number, precision, compact if number % COMPACT == 0 else board)
+        rectified = number % 2 == 1
+        costs, code = layer_costs(design, board, rectified)
+        # add and concat have convolutions in front
+        for kernel in design.kernels[-1:] if sort in BRANCHED else design.kernels:
+            found.append(_sample(kernel, costs[kernel.name], None if sort in BRANCHED else code, board, rectified))
+    return found
+
+
+def _sample(kernel: Kernel, costs: LayerCosts, code_bytes: int | None, board: Board, rectified: bool) -> Sample:
+    work = work_of(kernel)
+    if kernel.node.inputs == tuple(kernel.graph.inputs) and rectified:
+        work = replace(work, zeros=0.5)
+    return Sample(
+        kernel.cost_class,
+        kernel.input.dtype.value,
+        f"{kernel.node.op.title} {shape_text(kernel.input.shape)} -> {shape_text(kernel.output.shape)}",
+        work,
+        costs,
+        stream_of(kernel, board.flash),
+        code_bytes,
+    )
 
 
 def _design(sort: str, number: int, precision: str, board: Board) -> Design:
@@ -85,7 +115,13 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
                 continue
             if precision == "int8":
                 samples = values.normal(size=(4, *graph.tensor(graph.inputs[0]).shape)).astype(np.float32)
-                graph = quantize(graph, calibrate(graph, [samples], Method.MINMAX))
+                ranges = calibrate(graph, [samples], Method.MINMAX)
+                if number % NARROW == NARROW - 1:
+                    ranges = {
+                        name: range_ if name in graph.inputs else Range(range_.low / 200, range_.high / 200)
+                        for name, range_ in ranges.items()
+                    }
+                graph = quantize(graph, ranges)
             spec = ModelSpec(
                 Path("part.yaml"),
                 "part",
@@ -102,7 +138,8 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
 
 
 def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision: str) -> Graph:
-    build, draw = GraphBuilder("part"), _Shapes(rng, MOST_MACS[precision])
+    large = sort in ("conv", "pooled_conv", "linear") and rng.random() < LARGE
+    build, draw = GraphBuilder("part"), _Shapes(rng, MOST_MACS[precision], large)
     shape = draw.vector() if sort == "linear" else draw.map()
     x = at = build.input("x", shape)
     match sort:
@@ -125,7 +162,7 @@ def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision
         case "avg_pool":
             at = build.add("pool", draw.pool(ops.AvgPool2d), x)
         case "adaptive":
-            size = rng.choice(((1, 1), (1, 1), (2, 2), (3, 2)))
+            size = rng.choice(((1, 1), (2, 2), (3, 2), (2, 3), (3, 5), (5, 4)))
             at = build.add("pool", ops.AdaptiveAvgPool2d(), x, shape=(shape[0], *size))
         case "activation":
             name = rng.choice(("relu", "relu6", "leaky_relu", "sigmoid", "tanh"))
@@ -148,15 +185,15 @@ def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision
 class _Shapes:
     """Draws shapes and windows of small layers."""
 
-    def __init__(self, rng: random.Random, most_macs: int) -> None:
-        self.rng, self.most = rng, most_macs
+    def __init__(self, rng: random.Random, most_macs: int, large: bool) -> None:
+        self.rng, self.most, self.large = rng, most_macs * (10 if large else 1), large
 
     def map(self) -> tuple[int, int, int]:
-        channels = self.rng.choice((1, 1, 2, 3, 4, 6, 8, 12, 16))
+        channels = self.rng.choice((3, 8, 12, 16, 24, 32) if self.large else (1, 1, 2, 3, 4, 6, 8, 12, 16))
         return channels, self.rng.randint(4, 18), self.rng.randint(4, 18)
 
     def vector(self) -> tuple[int]:
-        return (self.rng.randint(8, 300),)
+        return (self.rng.randint(8, 1000 if self.large else 300),)
 
     def conv(self, shape: tuple[int, int, int], depthwise: bool) -> tuple[ops.Conv2d, int]:
         rng = self.rng
@@ -168,7 +205,11 @@ class _Shapes:
             pads = [rng.choice((0, k // 2, k // 2)) for k in (kernel[0], kernel[0], kernel[1], kernel[1])]
             padding = ops.Padding(*pads) if rng.random() < 0.6 else ops.Padding()
             groups = shape[0] if depthwise else rng.choice((1, 1, 1, 2))
-            out = shape[0] * rng.choice((1, 1, 2)) if depthwise else groups * rng.randint(1, 10)
+            out = (
+                shape[0] * rng.choice((1, 1, 2))
+                if depthwise
+                else groups * rng.randint(*((6, 24) if self.large else (1, 10)))
+            )
             macs = out * shape[0] // groups * kernel[0] * kernel[1] * shape[1] * shape[2] // (stride[0] * stride[1])
             if shape[0] % groups == 0 and macs <= self.most:
                 return ops.Conv2d(kernel, stride, padding, dilation, groups), out
@@ -180,3 +221,43 @@ class _Shapes:
             ops.Padding(*(kernel[0] // 2,) * 2, *(kernel[1] // 2,) * 2) if self.rng.random() < 0.25 else ops.Padding()
         )
         return kind(kernel, stride, padding)
+
+
+def all_measured() -> list[Sample]:
+    """Every micro-kernel, on all processors."""
+    jobs = [(precision, sort) for precision in MOST_MACS for sort in COUNTS]
+    with ProcessPoolExecutor() as pool:
+        return [sample for found in pool.map(measured, *zip(*jobs, strict=True)) for sample in found]
+
+
+def cost_model_of(samples: Sequence[Sample]) -> CostModel:
+    """Parameters of each class of kernels, and of each precision for those that are not among them."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.kernel, []).append(sample)
+        groups.setdefault(sample.precision, []).append(sample)
+    return CostModel(
+        f"{len(samples)} micro-kernels on the virtual HiFive1: python -m uc_nn_pio.bench.parts --write",
+        {name: fit(group) for name, group in sorted(groups.items())},
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m uc_nn_pio.bench.parts", description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help=f"write {MODEL.name} of the package")
+    options = parser.parse_args(arguments)
+    samples = all_measured()
+    print(f"{'relative errors of what was left out':40}{'root mean square':>18}{'largest':>10}")
+    for kernel in sorted({sample.kernel for sample in samples}):
+        group = [sample for sample in samples if sample.kernel == kernel]
+        print(f"{kernel} ({len(group)})")
+        for title, errors in errors_of(group).items():
+            print(f"    {title:36}{100 * errors.root_mean_square:16.1f} %{100 * errors.largest:8.1f} %")
+    if options.write:
+        cost_model_of(samples).write(MODEL)
+        print(f"wrote {MODEL}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -15,9 +15,25 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pycparser import c_ast, c_parser
+
+from uc_nn_pio.cost.values import (
+    COMPARISONS,
+    CONSTANTS,
+    Value,
+    assigned,
+    computed,
+    constant,
+    counter_of,
+    declared,
+    kind_of,
+    parameters,
+    pointer_to,
+    step_of,
+    type_name,
+)
 
 DATA_TURNS = 8
 """Turns of a ``while`` that data end: the only one looks for a logarithm's power of two."""
@@ -35,21 +51,6 @@ _TYPES = "".join(
         "size_t": "unsigned",
     }.items()
 )
-_CONSTANTS = {"INT32_MIN": -(2**31), "INT32_MAX": 2**31 - 1, "INT8_MIN": -128, "INT8_MAX": 127}
-_WIDTHS = {"int8_t": "1", "uint8_t": "1", "uint16_t": "1", "float": "f"}
-
-
-@dataclass(frozen=True)
-class Value:
-    """``kind``: i (32 bits), l (64), f (float), p1, p4, pf (pointer to bytes, words, floats). ``number`` where it is
-    known. ``loops`` in which it changes: none where it was known before they began. ``literal``: the compiler knows it;
-    ``data``: it came from memory."""
-
-    kind: str = "i"
-    number: int | None = None
-    loops: frozenset[int] = frozenset()
-    literal: bool = False
-    data: bool = False
 
 
 class _NeedsTurnsError(Exception):
@@ -77,14 +78,21 @@ class Source:
         plain = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
         parsed = c_parser.CParser().parse(_TYPES + plain)
         self.functions = {node.decl.name: node for node in parsed.ext if isinstance(node, c_ast.FuncDef)}
-        self.globals = {name: Value(_pointer_to(ctype), 0) for name, ctype in tables.items()}
+        self._assigned: dict[int, set[str]] = {}
+        self.globals = {name: Value(pointer_to(ctype), 0) for name, ctype in tables.items()}
+
+    def assigned(self, node: c_ast.Node) -> set[str]:
+        """Variables that are assigned to in there."""
+        if id(node) not in self._assigned:  # the tree lives as long as this object
+            self._assigned[id(node)] = assigned(node)
+        return self._assigned[id(node)]
 
     def tally(self, function: str, known: Mapping[str, int]) -> Tally:
         """A call of ``function``; ``known`` are its arguments besides pointers."""
         walk = _Walk(self)
         node = self.functions[function]
         # a pointer is as good as an index: what matters is how far it is from where it began
-        walk.call(node, [Value(_kind_of(p.type), known.get(p.name, 0)) for p in _parameters(node)])
+        walk.call(node, [Value(kind_of(p.type), known.get(p.name, 0)) for p in parameters(node)])
         return walk.tally
 
 
@@ -148,13 +156,13 @@ class _Walk:
         outer, self.names = self.names, dict(self.source.globals)
         first, self.first = self.first, len(self.frames) - 1
         self.calls += 1
-        for parameter, value in zip(_parameters(node), arguments, strict=True):
-            self.names[parameter.name] = _declared(_kind_of(parameter.type), value)
+        for parameter, value in zip(parameters(node), arguments, strict=True):
+            self.names[parameter.name] = declared(kind_of(parameter.type), value)
         try:
             self.run(node.body)
         except _LeaveError as leave:
             if leave.value is not None:
-                return _declared(_kind_of(node.decl.type.type), leave.value)
+                return declared(kind_of(node.decl.type.type), leave.value)
         finally:
             self.names, self.first = outer, first
         return Value(data=True)
@@ -173,7 +181,7 @@ class _Walk:
                 value = self.value(node.init) if node.init is not None else Value(data=True)
                 if isinstance(node.init, c_ast.ID) and not isinstance(node.type, c_ast.PtrDecl) and value.data:
                     self.count(node, "move")
-                self.names[node.name] = _declared(_kind_of(node.type), value)
+                self.names[node.name] = declared(kind_of(node.type), value)
             case c_ast.For():
                 self.run(node.init)
                 self.loop(node, node.cond, node.next, node.stmt)
@@ -208,7 +216,7 @@ class _Walk:
             except _LeaveError:
                 self.names = names
                 continue
-            changed = {n: replace(v, number=None) for n, v in self.names.items() if v != names.get(n)}
+            changed = {n: v._replace(number=None) for n, v in self.names.items() if v != names.get(n)}
             names = {**names, **changed}
         self.names = names
 
@@ -225,15 +233,18 @@ class _Walk:
             frame.tally = before
 
     def loop(self, node: c_ast.Node, cond: c_ast.Node, step: c_ast.Node | None, body: c_ast.Node) -> None:
-        self.count(node, "enter")
-        counter = _counter_of(cond)
+        counter = counter_of(cond)
         turns = self.turns(counter, cond, step)
+        if turns == 1 and counter:  # no loop to a compiler
+            self.turn(None, body)
+            return
+        self.count(node, "enter")
         if turns == 0:
             return
         self.loops += 1
         own = self.loops
         names, depth = dict(self.names), len(self.frames)
-        changed = _assigned(body) | ({counter} if counter else set())
+        changed = self.source.assigned(body) | ({counter} if counter else set())
         if turns is not None:
             self.change(changed, own, known=False)
             self.frames.append(_Frame(own))
@@ -259,7 +270,7 @@ class _Walk:
                     del self.frames[depth + 1 :]
                     self.leave(1)
         self.names = {
-            name: replace(v, loops=v.loops - {own}) if own in v.loops else v for name, v in self.names.items()
+            name: v._replace(loops=v.loops - {own}) if own in v.loops else v for name, v in self.names.items()
         }
 
     def change(self, names: set[str], loop: int, known: bool) -> None:
@@ -268,7 +279,7 @@ class _Walk:
             old = self.names.get(name)
             if old is not None:
                 number = old.number if known else None
-                self.names[name] = replace(old, number=number, loops=old.loops | {loop}, literal=False)
+                self.names[name] = old._replace(number=number, loops=old.loops | {loop}, literal=False)
 
     def leave(self, turns: float) -> None:
         """The innermost frame's counts, so many times, become those of the one outside of it."""
@@ -293,7 +304,7 @@ class _Walk:
             if bound.loops & self.unknown and not bound.data:
                 raise _NeedsTurnsError(bound.loops)
             return None
-        start, by = self.names[counter].number, _step_of(step, counter)
+        start, by = self.names[counter].number, step_of(step, counter)
         if by is None or cond.op not in ("<", "<="):
             return None
         return max(0, -(-(bound.number + (cond.op == "<=") - start) // by))
@@ -338,11 +349,11 @@ class _Walk:
                 return left
             right = self.decide(node.right, branch)
             return right if left is not None else None
-        if isinstance(node, c_ast.BinaryOp) and node.op in _COMPARISONS:
+        if isinstance(node, c_ast.BinaryOp) and node.op in COMPARISONS:
             left, right = self.value(node.left), self.value(node.right)
             if "f" in (left.kind, right.kind):
                 self.count(node, "fcompare")
-            result = _computed(node.op, left, right)
+            result = computed(node.op, left, right)
         else:
             result = self.value(node)
         if branch and not result.literal:
@@ -358,10 +369,10 @@ class _Walk:
     def value(self, node: c_ast.Node) -> Value:
         match node:
             case c_ast.Constant():
-                return _constant(node)
+                return constant(node)
             case c_ast.ID():
-                if node.name in _CONSTANTS:
-                    return Value("i", _CONSTANTS[node.name], literal=True)
+                if node.name in CONSTANTS:
+                    return Value("i", CONSTANTS[node.name], literal=True)
                 return self.names[node.name]
             case c_ast.BinaryOp():
                 return self.binary(node, node.op, (node.left, node.right))
@@ -382,6 +393,8 @@ class _Walk:
                     self.count(node, "fconstant")
                     return Value("f", literal=True)
                 arguments = [self.value(argument) for argument in node.args.exprs]
+                if node.name.name.endswith("_TABLE"):  # a pointer, as it is
+                    return arguments[0]
                 self.count(node, "call")
                 return self.call(self.source.functions[node.name.name], arguments)
             case c_ast.ExprList():
@@ -392,13 +405,15 @@ class _Walk:
     def binary(self, node: c_ast.Node, op: str, sides: tuple[c_ast.Node, c_ast.Node]) -> Value:
         """``node`` is where the operation stands: an expression, or an assignment such as ``a += b``."""
         left, right = (self.value(side) for side in sides)
-        result = _computed(op, left, right)
+        result = computed(op, left, right)
         if left.literal and right.literal:
             return result
         if "f" in (left.kind, right.kind):
             self.count(node, {"+": "fadd", "-": "fadd", "*": "fmul", "/": "fdivide"}.get(op, "fcompare"))
         elif "l" in (left.kind, right.kind):
-            self.count(node, {"*": "wide_multiply", "/": "wide_divide"}.get(op, "wide"))
+            shift = "wide" if right.literal else "wide_shift"
+            kinds = {"*": "wide_multiply", "/": "wide_divide", "<<": shift, ">>": shift}
+            self.count(node, kinds.get(op, "wide"))
         elif left.data or right.data:
             constant = left.literal or right.literal
             self.count(node, {"*": "scale" if constant else "multiply", "/": "divide", "%": "divide"}.get(op, "alu"))
@@ -414,7 +429,7 @@ class _Walk:
         if node.op in ("p++", "++", "p--", "--"):
             before = self.value(node.expr)
             by = 1 if "+" in node.op else -1
-            after = replace(before, number=None if before.number is None else before.number + by, literal=False)
+            after = before._replace(number=None if before.number is None else before.number + by, literal=False)
             self.count(node, "bump")
             self.store(node.expr, after)
             return before if node.op.startswith("p") else after
@@ -424,7 +439,7 @@ class _Walk:
         if operand.number is None:
             return operand
         number = {"-": -operand.number, "!": int(not operand.number), "~": ~operand.number}.get(node.op, operand.number)
-        return replace(operand, number=number)
+        return operand._replace(number=number)
 
     def assign(self, node: c_ast.Assignment) -> Value:
         if node.op == "=":
@@ -439,7 +454,7 @@ class _Walk:
     def store(self, target: c_ast.Node, value: Value) -> None:
         if isinstance(target, c_ast.ID):
             old = self.names.get(target.name)
-            self.names[target.name] = _declared(old.kind, value) if old is not None else value
+            self.names[target.name] = declared(old.kind, value) if old is not None else value
         elif not isinstance(target, c_ast.StructRef):
             base = self.address(target)
             self.count(target, "store1" if base.kind == "p1" else "store4")
@@ -449,7 +464,7 @@ class _Walk:
         if isinstance(node, c_ast.ArrayRef):
             base, at = self.value(node.name), self.value(node.subscript)
             if not at.literal:
-                self.count(node, "index", of=replace(base, loops=base.loops | at.loops))
+                self.count(node, "index", of=base._replace(loops=base.loops | at.loops))
             if at.data:
                 self.count(node, "look_up")
             return base
@@ -460,14 +475,14 @@ class _Walk:
         return Value("f" if base.kind == "pf" else "i", data=True)
 
     def cast(self, node: c_ast.Cast) -> Value:
-        operand, kind = self.value(node.expr), _kind_of(node.to_type.type)
+        operand, kind = self.value(node.expr), kind_of(node.to_type.type)
         if isinstance(node.to_type.type, c_ast.PtrDecl):
-            return replace(operand, kind=kind)
+            return operand._replace(kind=kind)
         if (kind == "f") != (operand.kind == "f") and not operand.literal:
             self.count(node, "fconvert")
-        elif _type_name(node.to_type.type) in ("int8_t", "uint8_t") and not isinstance(node.expr, c_ast.ArrayRef):
+        elif type_name(node.to_type.type) in ("int8_t", "uint8_t") and not isinstance(node.expr, c_ast.ArrayRef):
             self.count(node, "narrow")
-        return replace(operand, kind=kind)
+        return operand._replace(kind=kind)
 
     def select(self, node: c_ast.TernaryOp) -> Value:
         try:
@@ -476,132 +491,11 @@ class _Walk:
             truth = None
         if truth is not None:
             return self.value(node.iftrue if truth else node.iffalse)
-        self.count(node, "select")
         with self.halved():
             sides = [self.value(side) for side in (node.iftrue, node.iffalse)]
         condition = self.quiet(node.cond)
         kinds = {side.kind for side in sides}
         kind = next(kind for kind in ("f", "l", *sorted(kinds)) if kind in kinds)
+        self.count(node, "wide_select" if kind == "l" else "select")
         loops = sides[0].loops | sides[1].loops | condition.loops
         return Value(kind, None, loops, data=sides[0].data or sides[1].data or condition.data)
-
-
-# -- what C says -----------------------------------------------------------------------------------------------------
-
-_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-
-
-def _computed(op: str, left: Value, right: Value) -> Value:
-    kinds = (left.kind, right.kind)
-    kind = next((k for k in ("pf", "p4", "p1") if k in kinds), "f" if "f" in kinds else "l" if "l" in kinds else "i")
-    if op in _COMPARISONS:
-        kind = "i"
-    number = None
-    if left.number is not None and right.number is not None:
-        number = _number(op, left.number, right.number)
-    loops = frozenset() if number is not None else left.loops | right.loops
-    return Value(kind, number, loops, left.literal and right.literal, left.data or right.data)
-
-
-def _number(op: str, a: int, b: int) -> int | None:
-    match op:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-        case "/":
-            return int(a / b) if b else None
-        case "%":
-            return a - b * int(a / b) if b else None
-        case "<<":
-            return a << b if 0 <= b < 64 else None
-        case ">>":
-            return a >> b if 0 <= b < 64 else None
-        case "&":
-            return a & b
-        case "|":
-            return a | b
-        case "^":
-            return a ^ b
-        case "<":
-            return int(a < b)
-        case "<=":
-            return int(a <= b)
-        case ">":
-            return int(a > b)
-        case ">=":
-            return int(a >= b)
-        case "==":
-            return int(a == b)
-        case "!=":
-            return int(a != b)
-    return None
-
-
-def _constant(node: c_ast.Constant) -> Value:
-    if node.type in ("float", "double"):
-        return Value("f", literal=True)
-    return Value("i", int(node.value.rstrip("uUlL"), 0), literal=True)
-
-
-def _type_name(node: c_ast.Node) -> str:
-    while not isinstance(node, c_ast.IdentifierType):
-        if isinstance(node, c_ast.Union | c_ast.Struct):
-            return "union"
-        node = node.type
-    return node.names[-1]
-
-
-def _kind_of(node: c_ast.Node) -> str:
-    name = _type_name(node)
-    if isinstance(node, c_ast.PtrDecl | c_ast.ArrayDecl):
-        return _pointer_to(name)
-    return "f" if name == "float" else "l" if name in ("int64_t", "uint64_t") else "i"
-
-
-def _pointer_to(ctype: str) -> str:
-    return f"p{_WIDTHS.get(ctype, '4')}"
-
-
-def _declared(kind: str, value: Value) -> Value:
-    """A value in a variable of this kind."""
-    return replace(value, kind=kind, literal=False)
-
-
-def _parameters(node: c_ast.FuncDef) -> list[c_ast.Decl]:
-    return node.decl.type.args.params
-
-
-def _counter_of(cond: c_ast.Node | None) -> str | None:
-    return cond.left.name if isinstance(cond, c_ast.BinaryOp) and isinstance(cond.left, c_ast.ID) else None
-
-
-def _step_of(step: c_ast.Node, counter: str) -> int | None:
-    if isinstance(step, c_ast.UnaryOp) and step.op in ("p++", "++"):
-        return 1
-    if isinstance(step, c_ast.Assignment) and step.op == "+=" and isinstance(step.rvalue, c_ast.Constant):
-        return int(step.rvalue.value, 0)
-    return None
-
-
-class _Assigned(c_ast.NodeVisitor):
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_Assignment(self, node: c_ast.Assignment) -> None:  # noqa: N802
-        if isinstance(node.lvalue, c_ast.ID):
-            self.names.add(node.lvalue.name)
-        self.generic_visit(node)
-
-    def visit_UnaryOp(self, node: c_ast.UnaryOp) -> None:  # noqa: N802
-        if node.op in ("p++", "++", "p--", "--") and isinstance(node.expr, c_ast.ID):
-            self.names.add(node.expr.name)
-        self.generic_visit(node)
-
-
-def _assigned(node: c_ast.Node) -> set[str]:
-    visitor = _Assigned()
-    visitor.visit(node)
-    return visitor.names

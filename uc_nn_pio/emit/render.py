@@ -96,6 +96,7 @@ def render(design: Design) -> dict[str, str]:
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
         "stream": stream,
+        "hides_tables": any(kernel.hides_table for kernel in design.kernels),
         "moves_words": all(layer.unit < layer.row for layer in stream) if design.precision == "int8" else False,
         "hundredths": _hundredths(design.graph.tensor(design.graph.outputs[0])),
     }

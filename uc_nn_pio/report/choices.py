@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uc_nn_pio.boards import Board
 from uc_nn_pio.choose import alternatives
+from uc_nn_pio.cost.predict import Predictor, predictor
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel, select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
+from uc_nn_pio.place import ConstantPlacement
 
 
 def choices_data(design: Design) -> list[Mapping[str, Any]]:
     """A row a way, for JSON: the design's own, and the fastest and smallest of each schedule; the largest first.
 
     ``streamed_layers`` come row by row, from windows of ``rows_held``. ``weight_words_read`` are words of constant
-    tables that an inference reads.
+    tables that an inference reads. ``inferences_per_second`` are predicted at the board's default clock, with tables
+    in RAM in the design's own way alone; None where it has no cost model.
     """
+    predicted, board = predictor(design.board), design.board
     kernels = tuple(select(design.graph, design.spec.name, tuning_of(design.board)))
     ways = {(c.plan.schedule, c.plan.total_bytes): c.kernels for c in alternatives(design.graph, kernels)}
     own = (design.plan.schedule, design.plan.total_bytes)
@@ -28,10 +33,22 @@ def choices_data(design: Design) -> list[Mapping[str, Any]]:
             "rows_held": [k.row_need.rows for k in taken if k.rows_apart and k.row_need],
             "context_bytes": size,
             "weight_words_read": sum(_words_read(kernel) for kernel in taken),
+            "ram_table_bytes": design.placement.ram_bytes if (schedule, size) == own else 0,
+            "inferences_per_second": predicted
+            and board
+            and round(_speed(predicted, board, taken, design.placement if (schedule, size) == own else FLASH), 2),
             "taken": (schedule, size) == own,
         }
         for (schedule, size), taken in sorted(ways.items(), key=lambda item: -item[0][1])
     ]
+
+
+FLASH = ConstantPlacement({})
+"""All tables in flash."""
+
+
+def _speed(predicted: Predictor, board: Board, kernels: tuple[Kernel, ...], placement: ConstantPlacement) -> float:
+    return board.clocks["core_default_hz"] / predicted.predict(kernels, placement).total.cycles
 
 
 def _words_read(kernel: Kernel) -> int:
@@ -40,12 +57,24 @@ def _words_read(kernel: Kernel) -> int:
 
 def choices_text(choices: Sequence[Mapping[str, Any]]) -> list[str]:
     """A small table for the terminal."""
-    head = ("streamed layers", "rows held", "context B", "weight words read")
-    lines = [f"{'ways to lay it out':20}{head[0]:>17}{head[1]:>14}{head[2]:>12}{head[3]:>20}"]
+    fast = any(way["inferences_per_second"] for way in choices)
+    last = ("tables in RAM B", "inferences/s") if fast else ("weight words read",)
+    head = ("streamed layers", "rows held", "context B", *last)
+    lines = [f"{'ways to lay it out':20}" + "".join(f"{text:>17}" for text in head)]
     for way in choices:
-        rows = " ".join(map(str, way["rows_held"])) or "-"
-        lines.append(
-            f"{way['schedule']:20}{way['streamed_layers'] or '-':>17}{rows:>14}{way['context_bytes']:12,}"
-            f"{way['weight_words_read']:20,}{'  <- taken' if way['taken'] else ''}"
+        figures = (
+            way["streamed_layers"] or "-",
+            " ".join(map(str, way["rows_held"])) or "-",
+            f"{way['context_bytes']:,}",
+            *(
+                (
+                    f"{way['ram_table_bytes']:,}" if way["ram_table_bytes"] else "-",
+                    f"{way['inferences_per_second']:.3g}",
+                )
+                if fast
+                else (f"{way['weight_words_read']:,}",)
+            ),
         )
+        taken = "  <- taken" if way["taken"] else ""
+        lines.append(f"{way['schedule']:20}" + "".join(f"{figure:>17}" for figure in figures) + taken)
     return lines

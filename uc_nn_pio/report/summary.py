@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uc_nn_pio import __version__
+from uc_nn_pio.cost.prediction import Prediction
 from uc_nn_pio.design import Design, graph_hash
 from uc_nn_pio.emit.kernels.base import shape_text
 from uc_nn_pio.escape import terminal
@@ -14,13 +15,14 @@ from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
 from uc_nn_pio.report.choices import choices_data, choices_text
 from uc_nn_pio.report.quantization import noise_data, noise_text
+from uc_nn_pio.report.speed import HEAD, layer_speed_data, layer_speed_text, prediction_of, speed_data, speed_text
 from uc_nn_pio.report.tables import tables_data, tables_text
 from uc_nn_pio.schedule.memory_map import memory_map
 
 
 def report(design: Design) -> Mapping[str, Any]:
-    """Everything known of a design before it runs. Bytes and counts; no predicted times."""
-    plan, board = design.plan, design.board
+    """Everything known of a design before it runs: bytes, counts, and what they are predicted to take."""
+    plan, board, prediction = design.plan, design.board, prediction_of(design)
     return {
         "model": design.spec.name,
         "precision": design.precision,
@@ -39,9 +41,10 @@ def report(design: Design) -> Mapping[str, Any]:
         },
         "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
+        "predicted": speed_data(prediction, board),
         "choices": choices_data(design),
         "tables": tables_data(design),
-        "layers": [_layer(design, index) for index in range(len(design.kernels))],
+        "layers": [_layer(design, index, prediction) for index in range(len(design.kernels))],
         "noise": noise_data(design.noise),
         "buffers": [
             {
@@ -57,7 +60,7 @@ def report(design: Design) -> Mapping[str, Any]:
     }
 
 
-def _layer(design: Design, index: int) -> Mapping[str, Any]:
+def _layer(design: Design, index: int, prediction: Prediction | None) -> Mapping[str, Any]:
     kernel, plan = design.kernels[index], design.plan
     node = kernel.node
     live = [p for p in plan.placements if p.first <= index <= p.last]
@@ -72,6 +75,7 @@ def _layer(design: Design, index: int) -> Mapping[str, Any]:
         "ram_bytes": sum(p.size for p in live if p.name not in shared),
         "scratch_bytes": kernel.scratch_bytes,
         "weight_bytes": sum(table.bytes for table in kernel.tables()),
+        "predicted": layer_speed_data(prediction, index),
     }
 
 
@@ -87,16 +91,18 @@ def report_text(design: Design) -> str:
     shapes = [_shapes(layer) for layer in data["layers"]]
     width = max(12, *(len(terminal(layer["name"])) for layer in data["layers"])) + 2
     shape_width = max(22, *map(len, shapes)) + 2
+    ops_width = max(9, *(len(layer["operators"]) for layer in data["layers"])) + 2
     lines = [
         f"{data['model']}: {data['precision']}, schedule {data['schedule']}, "
         f"board {data['board'] or 'none (no limits known)'}",
         "",
-        f"{'layer':{width}}{'operators':36}{'shape':{shape_width}}{'MAC':>10}{'RAM B':>9}{'flash B':>9}",
+        f"{'layer':{width}}{'operators':{ops_width}}{'shape':{shape_width}}{'MAC':>10}{'RAM B':>9}{'flash B':>9}"
+        + (HEAD if data["predicted"] else ""),
     ]
     for layer, shape in zip(data["layers"], shapes, strict=True):
         lines.append(
-            f"{terminal(layer['name']):{width}}{layer['operators']:36}{shape:{shape_width}}{layer['macs']:10,}"
-            f"{layer['ram_bytes']:9,}{layer['weight_bytes']:9,}"
+            f"{terminal(layer['name']):{width}}{layer['operators']:{ops_width}}{shape:{shape_width}}{layer['macs']:10,}"
+            f"{layer['ram_bytes']:9,}{layer['weight_bytes']:9,}{layer_speed_text(layer['predicted'])}"
         )
     lines += [
         "",
@@ -108,6 +114,7 @@ def report_text(design: Design) -> str:
         *tables_text(data["tables"]),
         f"flash {flash['weight_bytes']:,} B weights" + _share(flash["weight_bytes"], flash["board_bytes"]),
         f"MAC   {data['macs']:,} an inference",
+        *speed_text(data["predicted"]),
         "",
         *([noise_text(design.noise), ""] if design.precision == "int8" else []),
         *choices_text(data["choices"]),

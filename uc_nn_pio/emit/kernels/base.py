@@ -111,6 +111,17 @@ class Kernel:
         return None
 
     @property
+    def cost_class(self) -> str:
+        """Kernels whose operations cost alike; see :mod:`uc_nn_pio.cost.parameters`."""
+        return type(self).__name__
+
+    @property
+    def known_channels(self) -> int:
+        """Output channels whose constants are at places that the compiler knows, so that it may put them into the
+        code: those that no loop goes over."""
+        return 0
+
+    @property
     def passes(self) -> int:
         """How often the kernel begins in one inference, and reads its tables."""
         return self.row_need.out if self.rows_apart and self.row_need else 1
@@ -119,6 +130,12 @@ class Kernel:
     def held_bytes(self) -> int:
         """Bytes of the output's place while it is being made, where they are more than the output's own."""
         return 0
+
+    @property
+    def hides_table(self) -> bool:
+        """Whether the compiler must not see which table is read: it would make constants of its words, and read those
+        from flash wherever they are used."""
+        return False
 
     @property
     def uses_row(self) -> bool:

@@ -58,6 +58,10 @@ class Conv2dF32(Kernel):
     def scratch_bytes(self) -> int:
         return 4 * self.taps
 
+    @property
+    def hides_table(self) -> bool:
+        return self.output.shape[0] == 1
+
     @cached_property
     def _rows(self) -> Axis:
         return axes(self.op, self.input.shape, self.output.shape)[0]

@@ -137,6 +137,10 @@ class Conv2dInt8(Kernel):
                 pairs.append((oc, oc + 1 if oc + 1 < first + self.group_outputs else None))
         return pairs
 
+    @property
+    def known_channels(self) -> int:
+        return 2 if len(self.strips) == 1 else 0
+
     @cached_property
     def bodies(self) -> list[Body]:
         """The loop's body, and the one for channels that the unrolling leaves over."""

@@ -70,6 +70,10 @@ class DepthwiseInt8(Kernel):
     template: ClassVar[str] = "depthwise_int8.c.j2"
 
     @property
+    def known_channels(self) -> int:
+        return 1 if self.output.shape[0] == 1 else 0
+
+    @property
     def helpers(self) -> frozenset[str]:
         taps = {"taps"} if self._axes[0].padded and self.sums else set()
         return frozenset(taps) if self.narrow else self._requantizers.helpers | taps

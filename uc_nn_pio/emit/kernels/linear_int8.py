@@ -107,6 +107,10 @@ class LinearInt8(Kernel):
             parts.append(Part(four, size - four, 2, -(-(size - four) // 2), 2))
         return parts
 
+    @property
+    def known_channels(self) -> int:
+        return sum(part.lanes for part in self.parts if part.count == 1)
+
     def tables(self) -> tuple[Table, ...]:
         words: list[int] = []
         for row in range(self.rows):

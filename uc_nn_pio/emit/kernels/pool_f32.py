@@ -43,6 +43,10 @@ class _WindowF32(Kernel):
         return _leaves_the_map(self, self.dilation)
 
     @property
+    def cost_class(self) -> str:
+        return super().cost_class + (" at edges" if self.clipped else "")
+
+    @property
     def row_need(self) -> RowNeed:
         return window_axes(self.op, self.input.shape, self.output.shape)[0].need
 

@@ -1,8 +1,9 @@
 """int8 pooling without a convolution in front: maximum, mean, and mean over adaptive windows.
 
-A small window that never leaves the map is written out, tap for tap; any other is a loop over the taps on the map,
-whose bounds are worked out once a pixel, not once a channel. Means divide by a literal where all windows count alike,
-else they multiply by a reciprocal that is exact for every sum that can occur.
+A small window that never leaves the map is written out, tap for tap. Where windows leave the map, a row of outputs
+falls into runs of windows that have the same columns on it, which are written out, in a loop over the rows on the map.
+Any other window is a loop over its taps, whose bounds are worked out once a pixel, not once a channel. Means divide by
+a literal where all windows count alike, else they multiply by a reciprocal that is exact for every sum that can occur.
 
 Outputs are written in order. Output (py, px) is at place ``py * OW + px``; it and all later ones read from row ``py *
 stride - padding`` and column ``px * stride - padding`` on. Where these are at least py and px, nothing is overwritten
@@ -12,12 +13,12 @@ before it has been read, and the kernel works in place (paper, section 3.1), whe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
 from uc_nn_pio.emit.kernels.base import Kernel, added_row_by_row, vars_of
-from uc_nn_pio.emit.kernels.conv_geometry import Axis, window_axes
+from uc_nn_pio.emit.kernels.conv_geometry import Axis, Span, window_axes
 from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op
 from uc_nn_pio.schedule.rows import RowNeed
 
@@ -37,12 +38,26 @@ def _writes_behind_its_reads(kernel: Kernel, starts: tuple[Callable[[int], int],
 
 
 @dataclass(frozen=True)
+class Run:
+    """Windows ``first`` .. ``last`` of a row, all alike: the kernel's columns on the map, and how many count."""
+
+    first: int
+    last: int
+    taps: Span
+    counted: int
+
+
+@dataclass(frozen=True)
 class _WindowInt8(Kernel):
     """What windows of one size have in common."""
 
     @cached_property
     def axes(self) -> tuple[Axis, Axis]:
         return window_axes(self.op, self.input.shape, self.output.shape)
+
+    @property
+    def cost_class(self) -> str:
+        return super().cost_class + (" at edges" if self.clipped else "")
 
     @property
     def row_need(self) -> RowNeed:
@@ -70,13 +85,32 @@ class _WindowInt8(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        return frozenset({"taps"}) if self.clipped else frozenset()
+        rows, columns = self.axes
+        return frozenset({"taps"}) if rows.padded or (columns.padded and not self.runs) else frozenset()
 
     def variables(self) -> Mapping[str, Any]:
         rows, columns = self.axes
         held = rows.held if self.rows_apart else None
         unrolled = not self.clipped and self.taps <= MOST_UNROLLED
-        return {"rows": rows, "columns": columns, "held": held, "unrolled": unrolled}
+        return {"rows": rows, "columns": columns, "held": held, "unrolled": unrolled, "runs": self.runs}
+
+    @property
+    def runs(self) -> list[Run]:
+        """Where windows leave the map: those of a row, by what they have on it. None of windows that are too wide."""
+        columns, found = self.axes[1], []
+        if not self.clipped or columns.kernel > MOST_UNROLLED:
+            return []
+        for px in range(columns.out):
+            kind = (columns.taps(px), self._counts_at(px))
+            if found and (found[-1].taps, found[-1].counted) == kind:
+                found[-1] = replace(found[-1], last=px)
+            else:
+                found.append(Run(px, px, *kind))
+        return found
+
+    def _counts_at(self, px: int) -> int:
+        """What counts of a window along its row, where that matters."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +140,9 @@ class AvgPool2dInt8(_WindowInt8):
         exponent = int(self.graph.constant(self.node, "exponent")[0])
         fits = exponent < 0 and 255 * self.taps + (1 << -exponent - 1) < 2**31
         return "requantize" if fits else "requantize_any"
+
+    def _counts_at(self, px: int) -> int:
+        return self._counted[1][px]
 
     @cached_property
     def _counted(self) -> tuple[list[int], list[int]]:
