@@ -11,7 +11,7 @@ import pytest
 
 from uc_nn_pio.bench.fit import Sample, errors_of, fit
 from uc_nn_pio.bench.layers import LayerCosts
-from uc_nn_pio.bench.parts import cost_model_of
+from uc_nn_pio.bench.micro_kernels import cost_model_of
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.cost.parameters import Stream, cost_model, counts, load_model, weighted
 from uc_nn_pio.cost.work import Work
@@ -30,7 +30,7 @@ def samples(noise: float = 0.0, count: int = 60) -> list[Sample]:
         channels, known = rng.randint(1, 30), rng.randint(0, 1)
         flash = words * (268 - 7) - 900 * known + 50 * channels
         costs = LayerCosts(instructions=round(true), work=round(2 * true), flash=flash)
-        work = Work(done, Counter({kind: rng.randint(1, 30) for kind in COSTS}), calls=0)
+        work = Work(done, Counter({kind: rng.randint(1, 30) for kind in COSTS}), {}, calls=0)
         code = 100 + 3 * sum(work.written.values())
         found.append(
             Sample("Kernel", "int8", "a kernel", work, costs, Stream(words * 268, words, channels, known), code)

@@ -58,10 +58,15 @@ def test_layers_of_random_networks(precision: str, seed: int) -> None:
     found = predictor(board).predict(design.kernels, design.placement)
     whole = sum(costs.cycles for costs in measured.values())
     assert sum(layer.cycles for layer in found.layers) == pytest.approx(whole, rel=0.1)
+    # a layer's wait for code is left out: which lines share a set of the I-cache is the linker's choice
     wrong = {
-        f"{kernel.name}: {kernel.cost_class}": (round(layer.cycles), measured[kernel.name])
+        f"{kernel.name}: {kernel.cost_class}": (round(layer.core + layer.flash), costs)
         for kernel, layer in zip(design.kernels, found.layers, strict=True)
-        if measured[kernel.name].cycles > 0.01 * whole
-        and abs(layer.cycles - measured[kernel.name].cycles) > 0.15 * measured[kernel.name].cycles
+        if (costs := measured[kernel.name]).cycles > 0.01 * whole
+        and abs(layer.core + layer.flash - costs.work - costs.flash) > 0.15 * (costs.work + costs.flash)
     }
     assert not wrong
+    instructions = sum(costs.instructions for costs in measured.values())
+    assert sum(layer.instructions for layer in found.layers) == pytest.approx(instructions, rel=0.1)
+    flash = sum(costs.flash for costs in measured.values())
+    assert sum(layer.flash for layer in found.layers) == pytest.approx(flash, rel=0.05, abs=0.01 * whole)

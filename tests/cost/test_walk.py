@@ -116,6 +116,7 @@ def test_calls_count_what_they_call() -> None:
     )
     found = executed(source.tally("f", {}))
     assert (found["call"], found["load1"]) == (2, 7)
+    assert written(source.tally("f", {}), source)["g"]["load1"] == 1
 
 
 def test_written_is_what_is_reached_however_often_it_runs() -> None:
@@ -132,7 +133,7 @@ def test_written_is_what_is_reached_however_often_it_runs() -> None:
         {},
     )
     tally = source.tally("f", {})
-    assert (written(tally)["load1"], executed(tally)["load1"]) == (1, 100)
+    assert (written(tally, source)["f"]["load1"], executed(tally)["load1"]) == (1, 100)
 
 
 def test_what_it_does_not_know_is_an_error() -> None:

@@ -76,7 +76,7 @@ def fit(samples: Sequence[Sample]) -> KernelCost:
     cycles = _ridge([counts(s.work) for s in samples], [s.costs.work for s in samples], ROUGH)
     sized = [s for s in samples if s.code_bytes]
     code = _ridge(
-        [{**s.work.written, MODEL: 1} for s in sized],
+        [{**sum(s.work.shared.values(), s.work.written), MODEL: 1} for s in sized],
         [s.code_bytes or 0 for s in sized],
         {MODEL: ROUGH_MODEL_BYTES},
         ROUGH_BYTES,

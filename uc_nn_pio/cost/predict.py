@@ -38,10 +38,8 @@ class Predictor:
         works = [self._work(kernel) for kernel in kernels]
         costs = [self._model.of(kernel.cost_class, kernel.input.dtype.value) for kernel in kernels]
         calls = calls_of(kernels)
-        sizes = [round(weighted(work.written, cost.code)) for work, cost in zip(works, costs, strict=True)]
-        texts = [work.text for work in works]
-        bodies = [texts.index(text) for text in texts]
-        sizes = [size if body == index else 0 for index, (size, body) in enumerate(zip(sizes, bodies, strict=True))]
+        sizes = _code_bytes(works, costs)
+        bodies = _bodies(works)
         waits = code_waits(sizes, calls.order, bodies, self._board.details["icache"])
         layers = tuple(
             self._layer(kernel, work, cost, placement, wait)
@@ -63,6 +61,23 @@ class Predictor:
         if key not in self._known:
             self._known[key] = replace(work_of(kernel), zeros=self._zeros.get(kernel.node.inputs[0], 0.0))
         return self._known[key]
+
+
+def _bodies(works: Sequence[Work]) -> list[int]:
+    """Whose code each kernel runs: its own, or that of one in front which is the same."""
+    texts = [work.text for work in works]
+    return [texts.index(text) for text in texts]
+
+
+def _code_bytes(works: Sequence[Work], costs: Sequence[KernelCost]) -> list[int]:
+    """Of each kernel. What several share is part of the first's."""
+    sizes, seen = [], set()
+    for index, (work, cost, body) in enumerate(zip(works, costs, _bodies(works), strict=True)):
+        size = weighted(work.written, cost.code) if body == index else 0.0
+        size += sum(weighted(kinds, cost.code) for name, kinds in work.shared.items() if name not in seen)
+        seen |= set(work.shared)
+        sizes.append(max(0, round(size)))
+    return sizes
 
 
 def predictor(board: Board | None) -> Predictor | None:

@@ -78,8 +78,16 @@ class Source:
         plain = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
         parsed = c_parser.CParser().parse(_TYPES + plain)
         self.functions = {node.decl.name: node for node in parsed.ext if isinstance(node, c_ast.FuncDef)}
+        self.function_at: dict[int, str] = {}
+        for name, function in self.functions.items():
+            self._place(function, name)
         self._assigned: dict[int, set[str]] = {}
         self.globals = {name: Value(pointer_to(ctype), 0) for name, ctype in tables.items()}
+
+    def _place(self, node: c_ast.Node, function: str) -> None:
+        self.function_at[id(node)] = function
+        for _, child in node.children():
+            self._place(child, function)
 
     def assigned(self, node: c_ast.Node) -> set[str]:
         """Variables that are assigned to in there."""
@@ -104,9 +112,12 @@ def executed(tally: Tally) -> Counter[str]:
     return found
 
 
-def written(tally: Tally) -> Counter[str]:
-    """How often each kind of operation is written down, in what is ever reached."""
-    return Counter(kind for _, kind in tally)
+def written(tally: Tally, source: Source) -> dict[str, Counter[str]]:
+    """How often each kind of operation is written down in what is ever reached, by function."""
+    found: dict[str, Counter[str]] = {}
+    for place, kind in tally:
+        found.setdefault(source.function_at[place], Counter())[kind] += 1
+    return found
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,12 +15,14 @@ from uc_nn_pio.emit.render import kernel_source
 
 @dataclass(frozen=True)
 class Work:
-    """Operations by kind; see :mod:`uc_nn_pio.cost.walk`. ``calls`` of the kernel's function; ``text`` is its C without
+    """Operations by kind; see :mod:`uc_nn_pio.cost.walk`: as they are done, and as they are written in the kernel's own
+    functions and in those, by name, that kernels share. ``calls`` of the kernel's function; ``text`` is its C without
     its name: a compiler makes one function of those that are alike. ``zeros`` is the share of its input that is likely
     to be 0, with which soft-float routines are done sooner."""
 
     done: Counter[str]
     written: Counter[str]
+    shared: Mapping[str, Counter[str]]
     calls: int
     text: str = ""
     zeros: float = 0.0
@@ -44,7 +47,10 @@ def _work(
     for row, times in rows:
         for key, count in source.tally(function, {} if row is None else {"py": row}).items():
             total[key] += times * count
-    return Work(executed(total), written(total), sum(times for _, times in rows))
+    places = written(total, source)
+    shared = {name: kinds for name, kinds in places.items() if not f"{name}_".startswith(f"{function}_")}
+    own = sum((kinds for name, kinds in places.items() if name not in shared), Counter())
+    return Work(executed(total), own, shared, sum(times for _, times in rows))
 
 
 def _rows(kernel: Kernel) -> list[tuple[int | None, int]]:

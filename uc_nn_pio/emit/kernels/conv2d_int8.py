@@ -36,6 +36,9 @@ from uc_nn_pio.schedule.rows import RowNeed
 LOAD_WORD, LOAD_BYTE = 2, 3
 """Cycles until a load's result can be used, as the order of statements assumes."""
 
+UNPACK, KEEP, BEGIN = 1.5, 16.0, 25.0
+"""Instructions, about: to take a tap out of a compact word; to keep and to fetch a position's sums; to begin a part."""
+
 
 @dataclass(frozen=True)
 class Body:
@@ -59,6 +62,8 @@ class Conv2dInt8(Kernel):
 
     staged_rows: int | None = None
     """Kernel rows staged at once, where a strip is staged in parts; None for all of them."""
+    kept_compact: bool = False
+    """To save scratch; see :attr:`compact`."""
     pool_apart: bool = False
     """A call makes one row of the convolution, pooled along the row, and keeps its maximum with those before it in the
     output row. The window is as high as the kernel; the weights are read once a call."""
@@ -101,7 +106,7 @@ class Conv2dInt8(Kernel):
     @property
     def compact(self) -> bool:
         """Whether scratch holds weights as flash does, two taps a word; else a word a tap."""
-        return self.tuning.compact or not self.packed
+        return self.tuning.compact or self.kept_compact or not self.packed
 
     @cached_property
     def _axes(self) -> tuple[Axis, Axis]:
@@ -228,14 +233,30 @@ class Conv2dInt8(Kernel):
         return 4 * (self.header_words + self.edge_words + self.weight_words + self.sum_words)
 
     def smaller(self) -> Conv2dInt8 | None:
-        if not self.compact:
-            kernel = replace(self, tuning=replace(self.tuning, compact=True))
-            return kernel if kernel.scratch_bytes < self.scratch_bytes else kernel.smaller()
-        if not self.rows_apart or not self._meets:
-            return None
-        rows = self.staged_rows or self.op.kernel[0]
-        parts = (replace(self, staged_rows=n) for n in range(rows - 1, 0, -1))
-        return next((kernel for kernel in parts if kernel.scratch_bytes < self.scratch_bytes), None)
+        return next((kernel for kernel in self._forms if kernel.scratch_bytes < self.scratch_bytes), None)
+
+    @cached_property
+    def _forms(self) -> list[Conv2dInt8]:
+        """Ways to hold weights in scratch, none of which is slower and no smaller than another; the fastest first."""
+        staged: list[int | None] = [None]
+        if self.rows_apart and self._meets:
+            staged += range(self.op.kernel[0] - 1, 0, -1)
+        forms = [replace(self, kept_compact=compact, staged_rows=rows) for compact in (False, True) for rows in staged]
+        found: list[Conv2dInt8] = []
+        for kernel in sorted(
+            filter(_can_be_staged, forms), key=lambda kernel: (kernel._handling, kernel.scratch_bytes)
+        ):
+            if not found or kernel.scratch_bytes < found[-1].scratch_bytes:
+                found.append(kernel)
+        return found
+
+    @property
+    def _handling(self) -> float:
+        """Instructions of a block, about, to take weights apart and to keep sums while the next part is staged."""
+        rows, columns, _ = self._block_shape
+        parts = -(-self.op.kernel[0] // self.staged_rows) if self.staged_rows else 0
+        unpacked = self.row_words * 2 * self.op.kernel[0] if self.packed and self.compact else 0
+        return UNPACK * unpacked + parts * (KEEP * rows * columns + BEGIN)
 
     @cached_property
     def _weight(self) -> np.ndarray:
@@ -261,10 +282,10 @@ class Conv2dInt8(Kernel):
             words += bias_words(self.graph, self.node, (first, second), folded, self.packed)
             words += self._requantizers.of(first, second)
             pairs = list(zip(*taps, strict=True))
-            if not self.compact:
-                pairs = [(np.concatenate(taps[0]), np.concatenate(taps[1]))]
-            for a, b in pairs:
-                words += words_of_taps(a, b, self.packed)
+            # taps that go to words of their own follow each other without a gap
+            count = 1 if self.compact else len(pairs) // self.op.kernel[0] if self.staged_rows else len(pairs)
+            for at in range(0, len(pairs), count):
+                words += words_of_taps(*map(np.concatenate, zip(*pairs[at : at + count], strict=True)), self.packed)
         values = np.array(words, np.uint32)
         comment = (
             f"{len(self.strips)} strips of two output channels: biases, requantization, then words of two taps of both,"
@@ -386,6 +407,11 @@ class Conv2dInt8(Kernel):
             "weights_at": self.header_words + self.edge_words,
             "sums_at": self.header_words + self.edge_words + self.weight_words,
         }
+
+
+def _can_be_staged(kernel: Conv2dInt8) -> bool:
+    """Whether parts begin with a word of flash: a word that is taken apart has two taps."""
+    return kernel.staged_rows is None or kernel.compact or kernel.row_words % 2 == 0
 
 
 def _pixel(i: int, offset: int) -> Statement:

@@ -1,6 +1,6 @@
 """Micro-kernels: single layers in many shapes, and what each takes on the virtual HiFive1.
 
-``python -m uc_nn_pio.bench.parts`` measures them, says how well fitted parameters predict those that were left out of
+``python -m uc_nn_pio.bench.micro_kernels`` measures them, says how well fitted parameters predict those that were left out of
 the fit, and with ``--write`` writes ``uc_nn_pio/cost/fe310.json``, from which reports predict cycles. No network of the
 examples and none of the tests is among them.
 """
@@ -237,13 +237,13 @@ def cost_model_of(samples: Sequence[Sample]) -> CostModel:
         groups.setdefault(sample.kernel, []).append(sample)
         groups.setdefault(sample.precision, []).append(sample)
     return CostModel(
-        f"{len(samples)} micro-kernels on the virtual HiFive1: python -m uc_nn_pio.bench.parts --write",
+        f"{len(samples)} micro-kernels on the virtual HiFive1: python -m uc_nn_pio.bench.micro_kernels --write",
         {name: fit(group) for name, group in sorted(groups.items())},
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m uc_nn_pio.bench.parts", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m uc_nn_pio.bench.micro_kernels", description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"write {MODEL.name} of the package")
     options = parser.parse_args(arguments)
     samples = all_measured()
