@@ -243,7 +243,9 @@ def cost_model_of(samples: Sequence[Sample]) -> CostModel:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m uc_nn_pio.bench.micro_kernels", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m uc_nn_pio.bench.micro_kernels", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--write", action="store_true", help=f"write {MODEL.name} of the package")
     options = parser.parse_args(arguments)
     samples = all_measured()
