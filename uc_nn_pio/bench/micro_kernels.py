@@ -1,8 +1,8 @@
 """Micro-kernels: single layers in many shapes, and what each takes on the virtual HiFive1.
 
-``python -m uc_nn_pio.bench.micro_kernels`` measures them, says how well fitted parameters predict those that were left out of
-the fit, and with ``--write`` writes ``uc_nn_pio/cost/fe310.json``, from which reports predict cycles. No network of the
-examples and none of the tests is among them.
+``python -m uc_nn_pio.bench.micro_kernels`` measures them, says how well fitted parameters predict those that were left
+out of the fit, and with ``--write`` writes ``uc_nn_pio/cost/fe310.json``, from which reports predict cycles. No network
+of the examples and none of the tests is among them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What an operation of a kernel's C costs on a core: parameters fitted to micro-kernels, loaded from JSON.
 
-``python -m uc_nn_pio.bench.micro_kernels --write`` measures the micro-kernels and writes the file; no network is among them.
+``python -m uc_nn_pio.bench.micro_kernels --write`` measures the micro-kernels and writes the file; no network is among
+them.
 """
 
 from __future__ import annotations
