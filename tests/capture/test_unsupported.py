@@ -35,11 +35,10 @@ def error_of(module: nn.Module, shape: tuple[int, ...] = (2, 6, 4)) -> UcNnError
 
 
 LAYERS = {
-    "silu": (nn.SiLU(), "silu", "relu"),
-    "gelu": (nn.GELU(), "gelu", "relu"),
-    "elu": (nn.ELU(), "elu", "relu"),
-    "hardswish": (nn.Hardswish(), "hardswish", "relu6"),
-    "hardsigmoid": (nn.Hardsigmoid(), "hardsigmoid", "sigmoid"),
+    "mish": (nn.Mish(), "mish", "silu"),
+    "softplus": (nn.Softplus(), "softplus", "elu"),
+    "celu": (nn.CELU(2.0), "celu", "elu"),
+    "selu": (nn.SELU(), "selu", "elu"),
     "prelu": (nn.PReLU(), "prelu", "leaky_relu"),
     "hardtanh": (nn.Hardtanh(-1, 2), "hardtanh from -1 to 2", "relu6"),
     "transposed": (nn.ConvTranspose2d(4, 2, 3), "conv_transpose2d", "conv2d"),
@@ -107,12 +106,12 @@ def test_three_axes_are_refused() -> None:
 class Many(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(2, 4, 1), nn.SiLU(), nn.GroupNorm(2, 4))
+        self.features = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Mish(), nn.GroupNorm(2, 4))
         self.head = nn.ModuleList([nn.PReLU()])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.head[0](self.features(x))
-        return F.gelu(x) + 1  # both on this line
+        return F.softplus(x) + 1  # both on this line
 
 
 def test_all_are_told_at_once_with_layer_and_line(tmp_path: Path) -> None:
@@ -129,10 +128,10 @@ def test_all_are_told_at_once_with_layer_and_line(tmp_path: Path) -> None:
             "features.1",
             "features.2",
             "head.0",
-            "gelu",
+            "softplus",
             "add",
         ]
-        assert str(errors[3].where) == f"gelu ({here.name}:{both})"
+        assert str(errors[3].where) == f"softplus ({here.name}:{both})"
 
 
 def test_values_changed_behind_a_view_are_refused() -> None:

@@ -45,6 +45,10 @@ NETWORKS = {
         nn.Tanh(),
         nn.LogSoftmax(dim=1),
     ),
+    "functions": lambda: nn.Sequential(
+        *(nn.Conv2d(3, 2, 1), nn.SiLU(), nn.Hardswish(), nn.GELU(), nn.GELU(approximate="tanh")),
+        *(nn.ELU(0.5), nn.Hardsigmoid(), nn.Flatten()),
+    ),
     "maps": lambda: nn.Sequential(nn.Conv2d(3, 2, 1), nn.Sigmoid(), nn.Softmax(dim=1), nn.Flatten()),
 }
 

@@ -27,7 +27,10 @@ def graph_of(module: nn.Sequential, shape: tuple[int, ...]) -> Graph:
 
 ROLES = {"running_mean": "mean", "running_var": "var"}
 
-ACTIVATIONS = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
+ACTIVATIONS = {
+    **{nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"},
+    **{nn.SiLU: "silu", nn.Hardswish: "hardswish", nn.Hardsigmoid: "hardsigmoid"},
+}
 
 
 def op_of(layer: nn.Module) -> ops.Op:
@@ -39,6 +42,10 @@ def op_of(layer: nn.Module) -> ops.Op:
             return ops.Activation("leaky_relu", layer.negative_slope)
         case nn.Conv2d():
             return ops.Conv2d(layer.kernel_size, layer.stride, padding_of(layer), layer.dilation, layer.groups)
+        case nn.GELU():
+            return ops.Activation("gelu_tanh" if layer.approximate == "tanh" else "gelu")
+        case nn.ELU():
+            return ops.Activation("elu", layer.alpha)
         case nn.MaxPool2d():
             padding, dilation = padding_of(layer), pair(layer.dilation)
             return ops.MaxPool2d(pair(layer.kernel_size), pair(layer.stride), padding, dilation)

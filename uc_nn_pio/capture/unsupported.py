@@ -14,10 +14,9 @@ _PARAMETRIZED = (
 
 # Operator (without overload) -> the nearest supported one, or a rewrite.
 NEAREST: dict[str, str] = {
-    **dict.fromkeys(
-        ("silu", "gelu", "elu", "selu", "celu", "mish", "softplus", "hardswish"), "the nearest is relu or relu6"
-    ),
-    "hardsigmoid": "the nearest is sigmoid",
+    **dict.fromkeys(("selu", "celu"), "the nearest is elu"),
+    "mish": "the nearest is silu",
+    "softplus": "the nearest are relu and elu",
     "log_sigmoid": "the nearest is sigmoid",
     "softsign": "the nearest is tanh",
     "hardshrink": "the nearest is relu",
@@ -89,7 +88,7 @@ NEAREST: dict[str, str] = {
 
 SUPPORTED = (
     "conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, batch_norm, relu, relu6, leaky_relu, sigmoid, tanh, "
-    "softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
+    "hardsigmoid, hardswish, silu, gelu, elu, softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
 )
 
 

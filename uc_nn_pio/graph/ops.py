@@ -42,7 +42,9 @@ class Op:
 
 @dataclass(frozen=True)
 class Activation(Op):
-    """An elementwise function: ``relu``, ``relu6``, ``leaky_relu`` (with ``slope``), ``sigmoid`` or ``tanh``."""
+    """An elementwise function: ``relu``, ``relu6``, ``leaky_relu`` (with ``slope``), ``sigmoid``, ``tanh``,
+    ``hardsigmoid``, ``hardswish``, ``silu``, ``gelu``, ``gelu_tanh`` (its approximation) or ``elu`` (``slope`` is its
+    alpha)."""
 
     kind: ClassVar[str] = "activation"
     function: str = "relu"
@@ -56,7 +58,9 @@ class Activation(Op):
     @property
     def monotone(self) -> bool:
         """Whether a larger argument never gives a smaller value, so that a maximum may be taken before it."""
-        return not (self.function == "leaky_relu" and self.slope < 0)
+        if self.function in ("leaky_relu", "elu"):
+            return self.slope >= 0
+        return self.function not in ("hardswish", "silu", "gelu", "gelu_tanh")
 
 
 @dataclass(frozen=True)

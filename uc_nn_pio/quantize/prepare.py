@@ -25,7 +25,8 @@ RESCALE = Activation("leaky_relu", slope=1.0)
 
 def prepare(graph: Graph) -> Graph:
     """A lowered graph as quantization wants it: conv2d + sigmoid + max_pool2d becomes conv2d + max_pool2d and sigmoid
-    behind it, which gives the same since sigmoid and tanh are monotone. Doing it twice changes nothing."""
+    behind it, which gives the same since sigmoid and tanh are monotone; silu and its like go between the two. Doing it
+    twice changes nothing."""
     return _rescaled_for_concat(without_tables(graph))
 
 
@@ -44,8 +45,18 @@ def without_tables(graph: Graph) -> Graph:
         while name in graph.tensors or name in tensors:
             name += "_"
         tensors[name] = replace(after, name=name)
-        nodes.append(replace(node, op=replace(node.op, activation=None), outputs=(name,)))
-        nodes.append(replace(node, name=f"{node.name}_{function.function}", op=function, inputs=(name,), constants={}))
+        own = fresh(f"{node.name}_{function.function}", {**graph.tensors, **tensors})
+        pool = getattr(node.op, "pool", None)
+        if pool is None or function.monotone:
+            nodes.append(replace(node, op=replace(node.op, activation=None), outputs=(name,)))
+            nodes.append(replace(node, name=own, op=function, inputs=(name,), constants={}))
+            continue
+        # the maximum is of the function's values
+        tensors[name] = replace(after, name=name, shape=node.op.conv_shape)
+        tensors[own] = replace(after, name=own, shape=node.op.conv_shape)
+        nodes.append(replace(node, op=replace(node.op, activation=None, pool=None), outputs=(name,)))
+        nodes.append(replace(node, name=own, op=function, inputs=(name,), outputs=(own,), constants={}))
+        nodes.append(replace(node, name=f"{node.name}_pool", op=pool, inputs=(own,), constants={}))
     return rebuild(graph, nodes, tensors=tensors)
 
 

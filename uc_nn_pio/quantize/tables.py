@@ -37,6 +37,19 @@ def _function(op: Activation, x: np.ndarray) -> np.ndarray:
                 return 1 / (1 + np.exp(-x))
         case "tanh":
             return np.tanh(x)
+        case "hardsigmoid":
+            return np.clip(x + 3, 0, 6) / 6
+        case "hardswish":
+            return x * np.clip(x + 3, 0, 6) / 6
+        case "silu":
+            with np.errstate(over="ignore"):
+                return x / (1 + np.exp(-x))
+        case "gelu":
+            return x * (1 + np.array([math.erf(value) for value in x / math.sqrt(2)])) / 2
+        case "gelu_tanh":
+            return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+        case "elu":
+            return np.where(x > 0, x, op.slope * np.expm1(np.minimum(x, 0)))
     raise ValueError(op.function)
 
 

@@ -26,6 +26,22 @@ def leaky_relu(call: Call, trace: Trace) -> list[Step]:
     return _step(call, trace, Activation("leaky_relu", slope=float(call.get("negative_slope", 0.01))))
 
 
+def elu(call: Call, trace: Trace) -> list[Step]:
+    """x where x > 0, else alpha * (exp(x) - 1). What selu and celu make of its other scales has no kernel."""
+    if call.get("scale", 1) != 1 or call.get("input_scale", 1) != 1:
+        raise UnsupportedError(
+            f"{call.operator} with a scale is not supported",
+            why="it is elu times a number, or of a scaled input",
+            next_step="the nearest is elu, with an alpha of its own",
+        )
+    return _step(call, trace, Activation("elu", slope=float(call.get("alpha", 1.0))))
+
+
+def gelu(call: Call, trace: Trace) -> list[Step]:
+    """x times the normal distribution's share below x; or its approximation by tanh."""
+    return _step(call, trace, Activation("gelu_tanh" if call.get("approximate", "none") == "tanh" else "gelu"))
+
+
 def clamp(call: Call, trace: Trace) -> list[Step]:
     """clamp, hardtanh and clamp_min with the limits of relu (0, none) or relu6 (0, 6)."""
     unset = (-1.0, 1.0) if call.operator == "hardtanh" else (None, None)
@@ -60,6 +76,11 @@ RULES: dict[str, Rule] = {
     "sigmoid.default": _plain("sigmoid"),
     "tanh.default": _plain("tanh"),
     "leaky_relu.default": leaky_relu,
+    "hardsigmoid.default": _plain("hardsigmoid"),
+    "hardswish.default": _plain("hardswish"),
+    "silu.default": _plain("silu"),
+    "gelu.default": gelu,
+    "elu.default": elu,
     "hardtanh.default": clamp,
     "clamp.default": clamp,
     "clip.default": clamp,

@@ -92,9 +92,9 @@ def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
 # Parts of names that the generated C uses itself: the API, the assertions' tags and the arithmetical helpers.
 _RESERVED = frozenset(
     (
-        "context input set_row push_row row reset move run output argmax label hundredths pixels assert float"
-        " exp log sigmoid tanh requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap"
-        " end_tap within"
+        "context input set_row push_row row reset move run output argmax label hundredths pixels assert float table"
+        " exp log sigmoid tanh hardsigmoid hardswish silu gelu gelu_tanh elu"
+        " requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap end_tap within"
     ).split()
 )
 _SUFFIXES = ("", *(f"_{part}" for part in "slot end at border weights scratch edges channel row middle table".split()))

@@ -202,7 +202,19 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(str(n) for n in shape)
 
 
-_ACTIVATION_HELPERS = {"sigmoid": frozenset({"exp", "sigmoid"}), "tanh": frozenset({"exp", "tanh"})}
+_ACTIVATION_HELPERS = {
+    name: frozenset(helpers.split())
+    for name, helpers in {
+        "sigmoid": "exp sigmoid",
+        "tanh": "exp tanh",
+        "hardsigmoid": "hardsigmoid",
+        "hardswish": "hardsigmoid hardswish",
+        "silu": "exp sigmoid silu",
+        "gelu": "exp gelu",
+        "gelu_tanh": "exp tanh gelu_tanh",
+        "elu": "exp elu",
+    }.items()
+}
 
 
 def helpers_of(activation: Activation | None) -> frozenset[str]:

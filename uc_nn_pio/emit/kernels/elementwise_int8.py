@@ -79,7 +79,7 @@ class ActivationInt8(Kernel):
     @cached_property
     def lines(self) -> tuple[IntegerLine, ...]:
         """One line for all values; or one from the zero point on and one below it; or none."""
-        if self.op.function in ("sigmoid", "tanh"):
+        if self.op.function not in ("relu", "relu6", "leaky_relu"):
             return ()
         x, y, zero = np.arange(-128, 128), self._by_value, self.input.quant.zero_point
         low, high = self.range
