@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--ablation", action="store_true", help="what each of the paper's steps saves")
     report.add_argument("--json", action="store_true", help="as JSON")
 
+    _verb(verbs, "ops", _ops, "list the operators that can be converted, in which precision", "uc-nn ops")
+
     calibrate = _verb(
         verbs,
         "calibrate",
@@ -165,6 +167,12 @@ def _convert(args: argparse.Namespace) -> None:
     conversion = _conversion(args)
     for path in write_files(args.output, conversion.files):
         print(terminal(str(path)))
+
+
+def _ops(args: argparse.Namespace) -> None:
+    from uc_nn_pio.operators import operators_text
+
+    print(operators_text(), end="")
 
 
 def _report(args: argparse.Namespace) -> None:
