@@ -75,3 +75,12 @@ def test_a_board_without_a_model_or_with_one_that_there_is_not() -> None:
     with pytest.raises(BoardError, match="no cost model 'z80'") as error:
         cost_model(replace(board, details={**board.details, "cost_model": "z80"}))
     assert "fe310" in str(error.value)
+    details = {key: value for key, value in board.details.items() if key != "icache"}
+    with pytest.raises(BoardError, match="needs the board's icache"):
+        cost_model(replace(board, details={**details, "cost_model": "fe310"}))
+
+
+def test_tables_in_ram_are_not_waited_for() -> None:
+    cost, sample = fit(samples()), samples()[0]
+    assert cost.wait(sample.stream, sample.work) > 0
+    assert cost.wait(Stream(0, 0, sample.stream.channels, sample.stream.known), sample.work) == 0

@@ -71,7 +71,8 @@ class KernelCost:
     def wait(self, stream: Stream, work: Work) -> float:
         """Core cycles that a kernel waits for data in flash."""
         saved = self.hidden * stream.words + self.folded * stream.known - self.begun * stream.channels
-        return max(0.0, stream.cycles - saved) + self.routine * counts(work).get("fadd", 0)
+        waited = max(0.0, stream.cycles - saved) if stream.words else 0.0
+        return waited + max(0.0, self.routine) * counts(work).get("fadd", 0)
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,12 @@ def cost_model(board: Board | None) -> CostModel | None:
             where=f"board {board.id}",
             why="uc_nn.cost_model names the parameters that predicted cycles come from",
             next_step=f"known: {', '.join(known)}; or leave the key out",
+        )
+    if lacking := [section for section in ("icache", "clocks") if section not in board.details]:
+        raise BoardError(
+            f"cost model {name!r} needs the board's {' and '.join(lacking)}",
+            where=f"board {board.id}",
+            next_step="add the sections (docs/boards.md), or leave uc_nn.cost_model out",
         )
     return load_model(Path(__file__).parent / f"{name}.json")
 
