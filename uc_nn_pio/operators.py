@@ -13,7 +13,7 @@ from pathlib import Path
 from uc_nn_pio.capture.rules import RULES
 from uc_nn_pio.emit.kernels import KERNELS
 from uc_nn_pio.graph.ir import DType
-from uc_nn_pio.graph.ops import Op
+from uc_nn_pio.graph.ops import Clamp, Op
 from uc_nn_pio.reference.activation import FUNCTIONS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "operators.md"
@@ -36,7 +36,8 @@ Names are those of ATen, which `torch.export` writes; layers of `torch.nn` and f
 
 Parameters are those of the converter's own operators, with their defaults. Activations and max-pools behind a
 convolution become part of it, activations behind a linear or a sum too; batch norm is folded into the layer in front.
-Activations: {", ".join(f"`{name}`" for name in FUNCTIONS)}.
+Activations: {", ".join(f"`{name}`" for name in FUNCTIONS)},
+`clamp` (between two numbers).
 
 {_table(("operator", "parameters", "float32", "int8", "what"), _kernels())}
 """
@@ -53,6 +54,8 @@ def _calls() -> Iterable[tuple[str, ...]]:
 
 def _kernels() -> Iterable[tuple[str, ...]]:
     for op in dict.fromkeys(op for op, _ in KERNELS):
+        if op is Clamp:  # an activation with two numbers
+            continue
         has = ("yes" if (op, dtype) in KERNELS else "-" for dtype in (DType.FLOAT32, DType.INT8))
         yield f"`{op.kind}`", ", ".join(_parameters(op)) or "-", *has, _sentence(op.__doc__, first=True)
 

@@ -40,7 +40,6 @@ LAYERS = {
     "celu": (nn.CELU(2.0), "celu", "elu"),
     "selu": (nn.SELU(), "selu", "elu"),
     "prelu": (nn.PReLU(), "prelu", "leaky_relu"),
-    "hardtanh": (nn.Hardtanh(-1, 2), "hardtanh from -1 to 2", "relu6"),
     "transposed": (nn.ConvTranspose2d(4, 2, 3), "conv_transpose2d", "conv2d"),
     "group norm": (nn.GroupNorm(2, 4), "group_norm", "batch_norm"),
     "layer norm": (nn.LayerNorm([4, 6, 4]), "layer_norm", "batch_norm"),
@@ -85,7 +84,7 @@ FUNCTIONS = {
     "dropout that stays": (lambda x: F.dropout(x, 0.5), "dropout that is active", "self.training"),
     "half": (lambda x: x.half(), "float16", "remove the conversion"),
     "max": (lambda x: F.max_pool2d(x, 2, return_indices=True)[1].float(), "return_indices", "without"),
-    "clamp": (lambda x: x.clamp(-1, 1), "clamp from -1 to 1", "relu6"),
+    "clamp": (lambda x: x.clamp(2, 1), "clamp from 2 to 1", "the lower number first"),
 }
 
 

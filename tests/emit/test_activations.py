@@ -23,6 +23,16 @@ from uc_nn_pio.quantize import Method, calibrate, quantize
 from uc_nn_pio.quantize.tables import BYTES, activation_table
 from uc_nn_pio.reference import integer
 
+
+class Clamp(nn.Module):
+    def __init__(self, **limits: float) -> None:
+        super().__init__()
+        self.limits = limits
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(**self.limits)
+
+
 FUNCTIONS = {
     "hardsigmoid": nn.Hardsigmoid(),
     "hardswish": nn.Hardswish(),
@@ -32,6 +42,9 @@ FUNCTIONS = {
     "elu": nn.ELU(),
     "elu_steep": nn.ELU(alpha=1.7),
     "elu_falling": nn.ELU(alpha=-0.6),
+    "hardtanh": nn.Hardtanh(-1.5, 2.25),
+    "from_one_side": Clamp(min=-0.75),
+    "to_the_other": Clamp(max=1.25),
 }
 SHAPE = (3, 9, 8)
 
@@ -95,7 +108,7 @@ def test_a_maximum_is_of_the_functions_values(name: str) -> None:
     apart = any(isinstance(op, MaxPool2d) for op in ops)
     function = next(op for op in ops if isinstance(op, Activation))
     assert apart == (not function.monotone)
-    assert function.monotone == (name in ("hardsigmoid", "elu", "elu_steep"))
+    assert function.monotone == (name not in ("hardswish", "silu", "gelu", "gelu_tanh", "elu_falling"))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -24,7 +24,6 @@ NEAREST: dict[str, str] = {
     "rrelu_with_noise": "the nearest is leaky_relu",
     "prelu": "the nearest is leaky_relu, whose slope is fixed",
     "_prelu_kernel": "the nearest is leaky_relu, whose slope is fixed",
-    "clamp_max": "the nearest is relu6 (from 0 to 6)",
     "maximum": "the nearest is relu, for a maximum with 0",
     "conv1d": "the nearest is conv2d: a signal of length W is a map [C, 1, W] with kernel (1, k)",
     "conv3d": "the nearest is conv2d",
@@ -88,7 +87,7 @@ NEAREST: dict[str, str] = {
 
 SUPPORTED = (
     "conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, batch_norm, relu, relu6, leaky_relu, sigmoid, tanh, "
-    "hardsigmoid, hardswish, silu, gelu, elu, softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
+    "clamp, hardsigmoid, hardswish, silu, gelu, elu, softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
 )
 
 

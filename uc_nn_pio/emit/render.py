@@ -6,6 +6,7 @@ layer names) is escaped where it is written.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,
     )
     environment.filters.update(c_float=c_float, c_string=c_string, c_comment=c_comment, shape=shape_text)
-    environment.filters["c_constant"] = c_constant
+    environment.filters.update(c_constant=c_constant, isfinite=math.isfinite)
     environment.filters["rows"] = _rows
     environment.filters["outdent"] = _outdent
     environment.filters["format_as"] = lambda value, form: form % value

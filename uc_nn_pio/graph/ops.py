@@ -64,6 +64,15 @@ class Activation(Op):
 
 
 @dataclass(frozen=True)
+class Clamp(Activation):
+    """A value between ``low`` and ``high``; either may be infinite. From 0, and from 0 to 6, it is relu and relu6."""
+
+    function: str = "clamp"
+    low: float = -1.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
 class MaxPool2d(Op):
     """Maximum over windows. A padded or cut-off window looks at valid pixels only, as torch does."""
 

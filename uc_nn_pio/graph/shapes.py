@@ -15,6 +15,7 @@ from uc_nn_pio.graph.ops import (
     AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm,
+    Clamp,
     Concat,
     Conv2d,
     Dequantize,
@@ -200,6 +201,7 @@ def _adaptive(op: AdaptiveAvgPool2d, given: Shape, result: Shape, constants: Con
 
 RULES: Mapping[type[Op], Callable[..., str | None]] = {
     Activation: _elementwise,
+    Clamp: _elementwise,
     AdaptiveAvgPool2d: _adaptive,
     AvgPool2d: _pool,
     BatchNorm: _batch_norm,

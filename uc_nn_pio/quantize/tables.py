@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from uc_nn_pio.graph.ops import Activation
+from uc_nn_pio.graph.ops import Activation, Clamp
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
 
 BYTES = np.arange(256).astype(np.uint8).view(np.int8)
@@ -25,6 +25,8 @@ def activation_table(op: Activation, before: QuantParams, after: QuantParams) ->
 
 
 def _function(op: Activation, x: np.ndarray) -> np.ndarray:
+    if isinstance(op, Clamp):
+        return np.clip(x, op.low, op.high)
     match op.function:
         case "relu":
             return np.maximum(x, 0)

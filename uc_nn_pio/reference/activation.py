@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import Activation
+from uc_nn_pio.graph.ops import Activation, Clamp
 
 ZERO, HALF, ONE, THREE, SIX = (np.float32(value) for value in (0, 0.5, 1, 3, 6))
 ROOT_2_PI, CUBE = np.float32(math.sqrt(2 / math.pi)), np.float32(0.044715)
@@ -37,6 +37,8 @@ def activation(op: Activation, x: np.ndarray) -> np.ndarray:
     Raises:
         UnsupportedError: a function that is not in :data:`FUNCTIONS`.
     """
+    if isinstance(op, Clamp):
+        return np.clip(x, np.float32(op.low), np.float32(op.high))
     if op.function not in FUNCTIONS:
         raise UnsupportedError(f"unknown activation {op.function!r}", why=f"known: {', '.join(FUNCTIONS)}")
     return FUNCTIONS[op.function](x, np.float32(op.slope))

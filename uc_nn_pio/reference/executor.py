@@ -14,6 +14,7 @@ from uc_nn_pio.graph.ops import (
     Add,
     AvgPool2d,
     BatchNorm,
+    Clamp,
     Concat,
     Conv2d,
     Identity,
@@ -46,6 +47,7 @@ def _add(node: Node, total: np.ndarray) -> np.ndarray:
 
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: lambda graph, node, x: activation(node.op, x),
+    Clamp: lambda graph, node, x: activation(node.op, x),
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
     Add: lambda graph, node, a, b: _add(node, a + b),
     AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).shape),

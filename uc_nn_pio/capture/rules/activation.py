@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, shape_without_batch
 from uc_nn_pio.capture.trace import Call, Trace
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import Activation
+from uc_nn_pio.graph.ops import Activation, Clamp
 
 
 def _step(call: Call, trace: Trace, op: Activation) -> list[Step]:
@@ -43,7 +45,7 @@ def gelu(call: Call, trace: Trace) -> list[Step]:
 
 
 def clamp(call: Call, trace: Trace) -> list[Step]:
-    """clamp, hardtanh and clamp_min with the limits of relu (0, none) or relu6 (0, 6)."""
+    """A value between two numbers, or on one side of one; relu from 0 on, and relu6 from 0 to 6."""
     unset = (-1.0, 1.0) if call.operator == "hardtanh" else (None, None)
     low = call.get("min", call.get("min_val", unset[0]))
     high = call.get("max", call.get("max_val", unset[1]))
@@ -51,14 +53,18 @@ def clamp(call: Call, trace: Trace) -> list[Step]:
         return _step(call, trace, Activation("relu"))
     if low == 0 and high == 6:
         return _step(call, trace, Activation("relu6"))
-    raise UnsupportedError(
-        f"{call.operator} from {_limit(low)} to {_limit(high)} is not supported",
-        next_step="the nearest are relu6 (from 0 to 6), relu (from 0) and tanh (smooth, from -1 to 1)",
-    )
-
-
-def _limit(value: object) -> str:
-    return "no limit" if value is None else f"{value:g}" if isinstance(value, int | float) else "a tensor"
+    limits = [-math.inf if low is None else low, math.inf if high is None else high]
+    if not all(isinstance(limit, int | float) for limit in limits):
+        raise UnsupportedError(
+            f"{call.operator} with a tensor as its limit is not supported", next_step="give it two numbers"
+        )
+    if not limits[0] <= limits[1]:
+        raise UnsupportedError(
+            f"{call.operator} from {limits[0]:g} to {limits[1]:g} is not supported",
+            why="nothing lies between the two",
+            next_step="give the lower number first",
+        )
+    return _step(call, trace, Clamp(low=float(limits[0]), high=float(limits[1])))
 
 
 def threshold(call: Call, trace: Trace) -> list[Step]:
@@ -85,5 +91,6 @@ RULES: dict[str, Rule] = {
     "clamp.default": clamp,
     "clip.default": clamp,
     "clamp_min.default": clamp,
+    "clamp_max.default": clamp,
     "threshold.default": threshold,
 }

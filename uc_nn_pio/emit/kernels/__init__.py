@@ -19,7 +19,7 @@ from uc_nn_pio.emit.kernels.pool_int8 import AdaptiveAvgPool2dInt8, AvgPool2dInt
 from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph
-from uc_nn_pio.graph.ops import Op
+from uc_nn_pio.graph.ops import Clamp, Op
 
 _FLOAT32 = (
     Conv2dF32,
@@ -50,6 +50,8 @@ _INT8 = (
 KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
     **{(k.op_type, DType.FLOAT32): k for k in _FLOAT32},
     **{(k.op_type, DType.INT8): k for k in _INT8},
+    (Clamp, DType.FLOAT32): ActivationF32,
+    (Clamp, DType.INT8): ActivationInt8,
 }
 
 

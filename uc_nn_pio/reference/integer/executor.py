@@ -13,6 +13,7 @@ from uc_nn_pio.graph.ops import (
     AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
+    Clamp,
     Concat,
     Conv2d,
     Linear,
@@ -32,6 +33,7 @@ Kernel = Callable[..., np.ndarray]
 
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: activation,
+    Clamp: activation,
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
     Add: add,
     AvgPool2d: avg_pool,
