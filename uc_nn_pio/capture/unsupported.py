@@ -87,7 +87,8 @@ NEAREST: dict[str, str] = {
 
 SUPPORTED = (
     "conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, batch_norm, relu, relu6, leaky_relu, sigmoid, tanh, "
-    "clamp, hardsigmoid, hardswish, silu, gelu, elu, softmax, log_softmax, flatten, reshape, dropout, add and cat of branches"
+    "clamp, hardsigmoid, hardswish, silu, gelu, elu, softmax, log_softmax, flatten, reshape, dropout, add and "
+    "cat of branches"
 )
 
 
