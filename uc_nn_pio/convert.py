@@ -26,7 +26,7 @@ from uc_nn_pio.place import ConstantPlacement, place_constants
 from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_imported, unquantized
 from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
 from uc_nn_pio.quantize.range_file import read_ranges
-from uc_nn_pio.report import report
+from uc_nn_pio.report import report, report_line
 from uc_nn_pio.spec import ModelSpec, load_spec
 
 DEFAULT_FIRMWARE_RESERVE = 4096
@@ -42,6 +42,10 @@ class Conversion:
     dependencies: tuple[Path, ...]
     report: Mapping[str, Any]
     design: Design
+
+    def line(self, core_hz: int | None, flash: str) -> str:
+        """The report in a line, of a build with this core clock and this way to read flash."""
+        return report_line(self.report, core_hz, predicted=flash == "reset")
 
     @property
     def compile_flags(self) -> tuple[str, ...]:

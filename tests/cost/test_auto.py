@@ -14,7 +14,7 @@ from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.emit.kernels import select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.place import ConstantPlacement
-from uc_nn_pio.report.summary import report, report_text
+from uc_nn_pio.report import report, report_line, report_text
 from uc_nn_pio.spec import MemorySpec
 
 BOARD = load_board("hifive1_virtual")
@@ -78,6 +78,19 @@ def test_a_person_reads_it() -> None:
     assert conv.endswith(" %")
     ways = next(line for line in text.splitlines() if line.startswith("ways to lay it out"))
     assert ways.endswith("inferences/s")
+
+
+def test_a_build_says_it_in_a_line() -> None:
+    conversion = converted(1500)
+    data = report(conversion.design)
+    line, cycles = report_line(data), data["predicted"]["cycles"]
+    assert conversion.line(None, "reset") == line
+    assert "predicted" not in conversion.line(None, "dual_io")
+    assert line.startswith("lenet5: int8, streamed; ")
+    assert f"{data['ram']['context_bytes']:,} B of RAM; 62,576 B of weights; " in line
+    assert line.endswith(f"{320e6 / cycles:.3g} inferences/s at 320 MHz, predicted")
+    assert report_line(data, 16_000_000).endswith(f"{16e6 / cycles:.3g} inferences/s at 16 MHz, predicted")
+    assert "inferences" not in report_line(data, predicted=False)
 
 
 def test_without_a_model_nothing_is_predicted() -> None:

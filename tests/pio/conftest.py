@@ -96,6 +96,9 @@ class Conversion:
         self.name, self.files, self.dependencies, self.report = name, files, dependencies, {{"name": name}}
         self.compile_flags = ("-O1", "-fno-inline", "-ffp-contract=off")
 
+    def line(self, core_hz, flash):
+        return f"{{self.name}}: {{core_hz}} {{flash}}"
+
 
 def convert(spec, board=None):
     values = dict(line.split(": ", 1) for line in spec.read_text().splitlines() if line)

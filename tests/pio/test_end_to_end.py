@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,14 @@ def test_the_demo_firmware_builds_as_a_bare_project_of_sifives_platform(
         assert image["e_entry"] == 0x20400000
         names = {symbol.name for symbol in image.get_section_by_name(".symtab").iter_symbols()}
         assert {"spot_run", "main", "_start"} <= names
+
+
+def test_a_build_says_what_the_model_costs(camera_project: Project) -> None:
+    spec = camera_project.folder / "models" / "spot.yaml"
+    spec.write_text(spec.read_text() + "# converted anew\n")
+    told = camera_project.run().stdout
+    costs = r"[\d,]+ B of RAM; [\d,]+ B of weights; \S+ inferences/s at 320 MHz, predicted"
+    assert re.search(rf"uc_nn: spot: float32, pingpong; {costs}", told), told
 
 
 def test_a_mistake_in_a_real_spec_reaches_the_user(camera_project: Project) -> None:

@@ -65,6 +65,8 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     for conversion in conversions:
         files.update({f"{conversion.name}/{name}": text for name, text in conversion.files.items()})
         files[f"{conversion.name}/report.json"] = json.dumps(conversion.report, indent=1) + "\n"
+    for conversion in conversions:
+        print(terminal(f"uc_nn: {conversion.line(request['core_hz'], request['flash'])}"))
     previous = extra_script.read_manifest(str(output)) or {"outputs": {}}
     written = write_files(output, files)
     _remove_old(output, previous["outputs"], files)

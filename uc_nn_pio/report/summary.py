@@ -84,6 +84,21 @@ def _source(source: Source) -> str:
     return f"{source.layer} ({Path(source.file).name}:{source.line})" if source.file and source.line else source.layer
 
 
+def report_line(data: Mapping[str, Any], core_hz: int | None = None, predicted: bool = True) -> str:
+    """A report in a line: does it fit, how fast is it. ``core_hz`` in place of the board's default clock; not
+    ``predicted`` where flash is read in another way than the prediction is for."""
+    ram = data["ram"]["context_bytes"] + data["ram"]["constants_bytes"]
+    parts = [
+        f"{data['precision']}, {data['schedule']}",
+        f"{ram:,} B of RAM",
+        f"{data['flash']['weight_bytes']:,} B of weights",
+    ]
+    if predicted and (speed := data["predicted"]):
+        hertz = core_hz or speed["core_hz"]
+        parts.append(f"{hertz / speed['cycles']:.3g} inferences/s at {hertz / 1e6:g} MHz, predicted")
+    return f"{data['model']}: {'; '.join(parts)}"
+
+
 def report_text(design: Design) -> str:
     """The report for a terminal: layers, totals and the memory map over time."""
     data = report(design)
