@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from uc_nn_pio.bench.fit import Sample, errors_of, fit
-from uc_nn_pio.bench.layers import LayerCosts
 from uc_nn_pio.bench.micro_kernels import cost_model_of
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.cost.parameters import Stream, cost_model, counts, load_model, weighted
+from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.cost.work import Work
 from uc_nn_pio.errors import BoardError
 
@@ -29,7 +29,7 @@ def samples(noise: float = 0.0, count: int = 60) -> list[Sample]:
         words = rng.randint(100, 400)
         channels, known = rng.randint(1, 30), rng.randint(0, 1)
         flash = words * (268 - 7) - 900 * known + 50 * channels
-        costs = LayerCosts(instructions=round(true), work=round(2 * true), flash=flash)
+        costs = Cost(instructions=round(true), core=round(2 * true), flash=flash)
         work = Work(done, Counter({kind: rng.randint(1, 30) for kind in COSTS}), {}, calls=0)
         code = 100 + 3 * sum(work.written.values())
         found.append(
@@ -53,7 +53,7 @@ def test_the_errors_are_those_of_samples_that_were_left_out() -> None:
     assert 0.03 < noisy["instructions"].root_mean_square < 0.1
     assert noisy["waits for constants"].largest < 1e-6
     # a sample that the others know nothing of: in-sample it would be fitted better
-    odd = [*samples(count=12), replace(samples(count=1)[0], costs=LayerCosts(instructions=10, work=10, flash=10))]
+    odd = [*samples(count=12), replace(samples(count=1)[0], costs=Cost(instructions=10, core=10, flash=10))]
     assert errors_of(odd)["instructions"].largest > 10
 
 

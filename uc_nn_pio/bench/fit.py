@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uc_nn_pio.bench.layers import LayerCosts
 from uc_nn_pio.cost.parameters import CALLS, KernelCost, Stream, counts, weighted
+from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.cost.work import Work
 
 ROUGH = {
@@ -57,7 +57,7 @@ class Sample:
     precision: str
     text: str
     work: Work
-    costs: LayerCosts
+    costs: Cost
     stream: Stream
     code_bytes: int | None
 
@@ -73,7 +73,7 @@ class Errors:
 def fit(samples: Sequence[Sample]) -> KernelCost:
     """Parameters of one class of kernels."""
     instructions = _ridge([counts(s.work) for s in samples], [s.costs.instructions for s in samples], ROUGH)
-    cycles = _ridge([counts(s.work) for s in samples], [s.costs.work for s in samples], ROUGH)
+    cycles = _ridge([counts(s.work) for s in samples], [s.costs.core for s in samples], ROUGH)
     sized = [s for s in samples if s.code_bytes]
     code = _ridge(
         [{**sum(s.work.shared.values(), s.work.written), MODEL: 1} for s in sized],
@@ -97,7 +97,7 @@ def errors_of(samples: Sequence[Sample]) -> dict[str, Errors]:
         for sample in samples[part::PARTS]:
             amounts, costs = counts(sample.work), sample.costs
             found["instructions"].append(weighted(amounts, cost.instructions) / costs.instructions - 1)
-            found["core cycles"].append(weighted(amounts, cost.cycles) / costs.work - 1)
+            found["core cycles"].append(weighted(amounts, cost.cycles) / costs.core - 1)
             if costs.flash and sample.stream.words:
                 found["waits for constants"].append(cost.wait(sample.stream, sample.work) / costs.flash - 1)
     return {

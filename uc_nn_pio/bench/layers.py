@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from uc_nn_pio.bench.measure import MOST_INSTRUCTIONS
-from uc_nn_pio.bench.toolchain import compile_model, link, object_sizes
+from uc_nn_pio.bench.measure import MOST_INSTRUCTIONS, build, render_program
 from uc_nn_pio.bench.watch import MARK, Costs, Watch
 from uc_nn_pio.boards import Board
 from uc_nn_pio.convert import Conversion
 from uc_nn_pio.cost.calls import calls_of
+from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import VirtualBoardError
@@ -26,30 +23,7 @@ RUNS = 3
 """Inferences of the program. All but the first have the same input, so that their code has been met."""
 
 
-@dataclass(frozen=True)
-class LayerCosts:
-    """One inference's share of a layer. ``work`` are core cycles without waits for flash; ``flash`` and ``code`` are
-    the waits for its data and for lines of code."""
-
-    instructions: int = 0
-    work: int = 0
-    flash: int = 0
-    code: int = 0
-    mispredicts: int = 0
-
-    @property
-    def cycles(self) -> int:
-        return self.work + self.flash + self.code
-
-    @classmethod
-    def of(cls, costs: Costs) -> LayerCosts:
-        waits = costs.flash_cycles + costs.icache_cycles
-        return cls(costs.instructions, costs.cycles - waits, costs.flash_cycles, costs.icache_cycles, costs.mispredicts)
-
-
-def layer_costs(
-    design: Design, board: Board, rectified: bool = False, runs: int = RUNS
-) -> tuple[dict[str, LayerCosts], int]:
+def layer_costs(design: Design, board: Board, rectified: bool = False, runs: int = RUNS) -> tuple[dict[str, Cost], int]:
     """By the layers' C names, in an inference that comes after the same one; and the bytes of the model's code.
     The input is noise; ``rectified``, with 0 in place of what is negative. A line of code may drop any other of its set
     from the I-cache: of more than half an I-cache of code, it takes more ``runs`` until all that can be there is.
@@ -71,10 +45,8 @@ def layer_costs(
         }
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        compile_model(folder, conversion, board)
-        link(folder, board, ["main.c", "model.o"], "layers")
-        code, _ = object_sizes(folder / "model.o")
-        machine = VirtualBoard(folder / "layers.elf", board, camera=False)
+        code, _ = build(folder, conversion, board)
+        machine = VirtualBoard(folder / "bench.elf", board, camera=False)
         watch = Watch(machine, range(0))
         result = machine.run(until="end", max_instructions=MOST_INSTRUCTIONS)
     if result.reason != "until" or len(watch.windows) != 1 + runs * len(order):
@@ -83,7 +55,12 @@ def layer_costs(
     found = {kernel.name: Costs() for kernel in design.kernels}
     for index, costs in zip(order, windows[-len(order) :], strict=True):
         found[design.kernels[index].name] += costs - nothing
-    return {name: LayerCosts.of(costs) for name, costs in found.items()}, code
+    return {name: _cost(costs) for name, costs in found.items()}, code
+
+
+def _cost(counted: Costs) -> Cost:
+    waits = counted.flash_cycles + counted.icache_cycles
+    return Cost(counted.instructions, counted.cycles - waits, counted.flash_cycles, counted.icache_cycles)
 
 
 def _marked(files: Mapping[str, str], design: Design) -> Mapping[str, str]:
@@ -97,11 +74,8 @@ def _marked(files: Mapping[str, str], design: Design) -> Mapping[str, str]:
 
 
 def _main(design: Design, rectified: bool, runs: int) -> str:
-    template = (Path(__file__).parent / "layers.c.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    name = design.spec.name
     floats = design.precision == "float32"
     height = design.graph.tensor(design.graph.inputs[0]).shape[1] if design.plan.windows else 0
-    return environment.from_string(template).render(
-        model=name, MODEL=name.upper(), float=floats, rows=height, mark=MARK, rectified=rectified, runs=runs
+    return render_program(
+        "layers.c.j2", design.spec.name, float=floats, rows=height, mark=MARK, rectified=rectified, runs=runs
     )

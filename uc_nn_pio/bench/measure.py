@@ -123,10 +123,14 @@ def write_sources(
 
 
 def _main(name: str, pictures: np.ndarray) -> str:
-    template = (Path(__file__).parent / "main.c.j2").read_text(encoding="utf-8")
+    return render_program("main.c.j2", name, pictures=to_memory(pictures, rank=3).tolist())
+
+
+def render_program(template: str, model: str, **variables: object) -> str:
+    """C of a measuring program, from a template beside this file."""
+    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    rows = to_memory(pictures, rank=3).tolist()
-    return environment.from_string(template).render(model=name, MODEL=name.upper(), pictures=rows)
+    return environment.from_string(text).render(model=model, MODEL=model.upper(), **variables)
 
 
 def build(folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]:
@@ -139,4 +143,4 @@ def build(folder: Path, conversion: Conversion, board: Board) -> tuple[int, int]
     return object_sizes(folder / "model.o")
 
 
-__all__ = ["Measurement", "Run", "build", "compiler", "measure", "version", "write_sources"]
+__all__ = ["Measurement", "Run", "build", "compiler", "measure", "render_program", "version", "write_sources"]

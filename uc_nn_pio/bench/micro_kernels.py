@@ -18,10 +18,11 @@ import numpy as np
 
 import uc_nn_pio.cost
 from uc_nn_pio.bench.fit import Sample, errors_of, fit
-from uc_nn_pio.bench.layers import LayerCosts, layer_costs
+from uc_nn_pio.bench.layers import layer_costs
 from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.convert import design_of_graph
 from uc_nn_pio.cost.parameters import CostModel, stream_of
+from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.cost.work import work_of
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
@@ -90,7 +91,7 @@ def measured(precision: str, sort: str) -> list[Sample]:
     return found
 
 
-def _sample(kernel: Kernel, costs: LayerCosts, code_bytes: int | None, board: Board, rectified: bool) -> Sample:
+def _sample(kernel: Kernel, costs: Cost, code_bytes: int | None, board: Board, rectified: bool) -> Sample:
     work = work_of(kernel)
     if kernel.node.inputs == tuple(kernel.graph.inputs) and rectified:
         work = replace(work, zeros=0.5)

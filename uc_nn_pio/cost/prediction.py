@@ -1,4 +1,4 @@
-"""What is predicted of a design: plain figures."""
+"""What an inference takes, and what is predicted of a design: plain figures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """Predicted for one inference. ``core`` are cycles without waits for flash; ``flash`` and ``code`` are the waits
-    for constants and for lines of code."""
+    """Of one inference, predicted or counted. ``core`` are cycles without waits for flash; ``flash`` and ``code`` are
+    the waits for constants and for lines of code."""
 
     instructions: float = 0.0
     core: float = 0.0
