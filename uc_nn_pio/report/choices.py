@@ -7,21 +7,21 @@ from typing import Any
 
 from uc_nn_pio.boards import Board
 from uc_nn_pio.choose import alternatives
-from uc_nn_pio.cost.predict import Predictor, predictor
+from uc_nn_pio.cost.predict import Predictor
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel, select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.place import ConstantPlacement
 
 
-def choices_data(design: Design) -> list[Mapping[str, Any]]:
+def choices_data(design: Design, predicted: Predictor | None) -> list[Mapping[str, Any]]:
     """A row a way, for JSON: the design's own, and the fastest and smallest of each schedule; the largest first.
 
     ``streamed_layers`` come row by row, from windows of ``rows_held``. ``weight_words_read`` are words of constant
     tables that an inference reads. ``inferences_per_second`` are predicted at the board's default clock, with tables
     in RAM in the design's own way alone; None where it has no cost model.
     """
-    predicted, board = predictor(design.board), design.board
+    board = design.board
     kernels = tuple(select(design.graph, design.spec.name, tuning_of(design.board)))
     ways = {(c.plan.schedule, c.plan.total_bytes): c.kernels for c in alternatives(design.graph, kernels)}
     own = (design.plan.schedule, design.plan.total_bytes)

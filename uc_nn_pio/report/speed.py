@@ -6,20 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uc_nn_pio.boards import Board
-from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.cost.prediction import Cost, Prediction
-from uc_nn_pio.design import Design
-
-
-def prediction_of(design: Design) -> Prediction | None:
-    """None where the board has no cost model."""
-    predicted = predictor(design.board)
-    return predicted.predict(design.kernels, design.placement) if predicted else None
 
 
 def speed_data(prediction: Prediction | None, board: Board | None) -> Mapping[str, Any] | None:
-    """One inference's figures. ``rows_cycles`` pass rows on between streamed layers; ``code_bytes`` is the estimate
-    that the waits for code come from."""
+    """One inference's figures; None where the board has no cost model. ``rows_cycles`` pass rows on between streamed
+    layers; ``code_bytes`` is the estimate that the waits for code come from."""
     if prediction is None or board is None:
         return None
     hertz = board.clocks["core_default_hz"]

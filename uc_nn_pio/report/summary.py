@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uc_nn_pio import __version__
+from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.cost.prediction import Prediction
 from uc_nn_pio.design import Design, graph_hash
 from uc_nn_pio.emit.kernels.base import shape_text
@@ -15,14 +16,15 @@ from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
 from uc_nn_pio.report.choices import choices_data, choices_text
 from uc_nn_pio.report.quantization import noise_data, noise_text
-from uc_nn_pio.report.speed import HEAD, layer_speed_data, layer_speed_text, prediction_of, speed_data, speed_text
+from uc_nn_pio.report.speed import HEAD, layer_speed_data, layer_speed_text, speed_data, speed_text
 from uc_nn_pio.report.tables import tables_data, tables_text
 from uc_nn_pio.schedule.memory_map import memory_map
 
 
 def report(design: Design) -> Mapping[str, Any]:
     """Everything known of a design before it runs: bytes, counts, and what they are predicted to take."""
-    plan, board, prediction = design.plan, design.board, prediction_of(design)
+    plan, board, predicted = design.plan, design.board, predictor(design.board)
+    prediction = predicted.predict(design.kernels, design.placement) if predicted else None
     return {
         "model": design.spec.name,
         "precision": design.precision,
@@ -42,7 +44,7 @@ def report(design: Design) -> Mapping[str, Any]:
         "flash": {"weight_bytes": design.weight_bytes, "board_bytes": board.flash.size if board else None},
         "macs": sum(macs(design.graph, node) for node in design.graph.nodes),
         "predicted": speed_data(prediction, board),
-        "choices": choices_data(design),
+        "choices": choices_data(design, predicted),
         "tables": tables_data(design),
         "layers": [_layer(design, index, prediction) for index in range(len(design.kernels))],
         "noise": noise_data(design.noise),
