@@ -78,6 +78,9 @@ def test_a_board_without_a_model_or_with_one_that_there_is_not() -> None:
     details = {key: value for key, value in board.details.items() if key != "icache"}
     with pytest.raises(BoardError, match="needs the board's icache"):
         cost_model(replace(board, details={**details, "cost_model": "fe310"}))
+    flash = replace(board.flash, random_word_cycles=None)
+    with pytest.raises(BoardError, match="needs the board's read_cycles of flash"):
+        cost_model(replace(board, regions={**board.regions, "flash": flash}))
 
 
 def test_tables_in_ram_are_not_waited_for() -> None:

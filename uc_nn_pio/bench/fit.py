@@ -129,13 +129,14 @@ def _waits(samples: Sequence[Sample]) -> tuple[float, float, float, float]:
     flash = np.array([sample.costs.flash for sample in found], float)
     gaps = np.array([sample.stream.cycles for sample in found]) - flash
     sums = [-counts(sample.work).get("fadd", 0) for sample in found]
-    streams = [sample.stream for sample in found]
+    # A kernel that streams no table waits for its routines' only: its channels take nothing (KernelCost.wait).
+    streams = [sample.stream if sample.stream.words else Stream(0, 0, 0, 0) for sample in found]
     columns = [[s.words for s in streams], [s.known for s in streams], [-s.channels for s in streams], sums]
     simple, whole = _least([columns[0], sums], gaps, flash), _least(columns, gaps, flash)
     if whole[1] < CLEARLY * simple[1]:
         hidden, folded, begun, routine = whole[0]
-        return hidden, folded, begun, routine
-    return simple[0][0], 0.0, 0.0, simple[0][1]
+        return hidden, folded, begun, max(0.0, routine)
+    return simple[0][0], 0.0, 0.0, max(0.0, simple[0][1])
 
 
 def _least(columns: Sequence[Sequence[float]], gaps: np.ndarray, flash: np.ndarray) -> tuple[list[float], float]:

@@ -119,7 +119,7 @@ class _Mapper:
         if any(value not in self.tensor_of for value in step.inputs):
             return  # an operator in front was refused, and the user hears of it
         source = self._source(call, step.stem)
-        wish = _wish(call, step.stem)
+        wish = _wish(call, step)
         name = self.names.fresh(wish)
         self.tensors[name] = Tensor(name, step.shape, step.dtype)
         self.tensor_of[step.output] = name
@@ -156,7 +156,7 @@ def _is_leaf(call: Call) -> bool:
     return bool(call.module) and call.module_class.startswith("torch.nn.modules.")
 
 
-def _wish(call: Call, stem: str) -> str:
-    if _is_leaf(call):
+def _wish(call: Call, step: Step) -> str:
+    if _is_leaf(call) and not step.aside:
         return call.module
-    return f"{call.module}.{stem}" if call.module else stem
+    return f"{call.module}.{step.stem}" if call.module else step.stem

@@ -19,7 +19,8 @@ from uc_nn_pio.errors import UnsupportedError
 # Operators whose result may share its input's memory.
 _VIEW_NAMES = (
     "alias alias_copy contiguous detach dropout feature_dropout expand flatten lift_fresh_copy permute reshape select "
-    "slice split squeeze t to transpose unflatten unsqueeze view view_as _unsafe_view"
+    "slice split split_with_sizes squeeze swapaxes swapdims t to transpose unbind unflatten unsqueeze view view_as "
+    "_unsafe_view broadcast_to chunk movedim moveaxis narrow"
 )
 _VIEWS = frozenset(_VIEW_NAMES.split())
 

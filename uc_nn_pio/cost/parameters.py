@@ -72,7 +72,7 @@ class KernelCost:
         """Core cycles that a kernel waits for data in flash."""
         saved = self.hidden * stream.words + self.folded * stream.known - self.begun * stream.channels
         waited = max(0.0, stream.cycles - saved) if stream.words else 0.0
-        return waited + max(0.0, self.routine) * counts(work).get("fadd", 0)
+        return waited + self.routine * counts(work).get("fadd", 0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,10 @@ def cost_model(board: Board | None) -> CostModel | None:
             why="uc_nn.cost_model names the parameters that predicted cycles come from",
             next_step=f"known: {', '.join(known)}; or leave the key out",
         )
-    if lacking := [section for section in ("icache", "clocks") if section not in board.details]:
+    lacking = [section for section in ("icache", "clocks") if section not in board.details]
+    if board.flash.random_word_cycles is None or board.flash.sequential_word_cycles is None:
+        lacking.append("read_cycles of flash")
+    if lacking:
         raise BoardError(
             f"cost model {name!r} needs the board's {' and '.join(lacking)}",
             where=f"board {board.id}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -50,3 +52,13 @@ def c_constant(value: float, prefix: str) -> str:
 def c_word(value: int) -> str:
     """A 32-bit word as a C literal."""
     return f"0x{int(value):08x}u"
+
+
+def place_of(array: str, start: int, steps: Sequence[int], *more: str) -> str:
+    """An element of ``array`` in nested loops over i, j, k ..., the outermost first, which go on by ``steps``; with
+    ``more`` terms in front."""
+    terms = [*more, *(times("ijklmn"[depth], step) for depth, step in enumerate(steps) if step)]
+    text = " + ".join(terms) or "0"
+    if start and terms:
+        text += f" + {start}"
+    return f"{array}[{text.replace('+ -', '- ') if terms else start}]"

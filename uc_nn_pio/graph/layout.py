@@ -42,3 +42,11 @@ def from_memory(buffer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         c, h, w = shape
         return np.moveaxis(buffer.reshape(*batch, h, w, c), -1, -3)
     return buffer.reshape(*batch, *shape)
+
+
+def memory_index(source: tuple[int, ...], target: tuple[int, ...], index: np.ndarray) -> np.ndarray:
+    """The same choice of elements in terms of memory: for each place of a tensor of shape ``target``, the place of one
+    of shape ``source`` from which it comes; ``index`` is that in torch's order, flat."""
+    place = np.empty(math.prod(source), np.int64)
+    place[memory_order(source)] = np.arange(len(place))
+    return place[np.asarray(index)[memory_order(target)]]

@@ -171,10 +171,10 @@ class LogSoftmax(Op):
 
 
 @dataclass(frozen=True)
-class Add(Op):
-    """Sum of two tensors of one shape, with an activation fused behind it where given."""
+class Elementwise(Op):
+    """Of two tensors, element by element, with an activation fused behind it where given. Both have as many axes as the
+    result; an axis of size 1 is repeated, as torch broadcasts it."""
 
-    kind: ClassVar[str] = "add"
     arity: ClassVar[int | None] = 2
     activation: Activation | None = None
 
@@ -184,12 +184,53 @@ class Add(Op):
 
 
 @dataclass(frozen=True)
+class Add(Elementwise):
+    """Sum of two tensors."""
+
+    kind: ClassVar[str] = "add"
+
+
+@dataclass(frozen=True)
+class Sub(Elementwise):
+    """The first tensor minus the second."""
+
+    kind: ClassVar[str] = "sub"
+
+
+@dataclass(frozen=True)
+class Mul(Elementwise):
+    """Product of two tensors, element by element."""
+
+    kind: ClassVar[str] = "mul"
+
+
+@dataclass(frozen=True)
 class Concat(Op):
     """Tensors one behind the other along ``axis`` (of their shape in torch's order: 0 is the channels of a map)."""
 
     kind: ClassVar[str] = "concat"
     arity: ClassVar[int | None] = None
     axis: int = 0
+
+
+@dataclass(frozen=True)
+class Gather(Op):
+    """Elements of the input at given places: slices, transposed, repeated, shuffled and upsampled tensors become this.
+
+    Constants: ``index`` int32, as many as the output has elements; both the places and the outputs count in torch's
+    order (as ``torch.take`` does).
+    """
+
+    kind: ClassVar[str] = "gather"
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """Zeros around a tensor: ``before`` and ``after`` say how many on each axis."""
+
+    kind: ClassVar[str] = "pad"
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

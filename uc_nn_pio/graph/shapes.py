@@ -19,11 +19,14 @@ from uc_nn_pio.graph.ops import (
     Concat,
     Conv2d,
     Dequantize,
+    Elementwise,
+    Gather,
     Identity,
     Linear,
     LogSoftmax,
     MaxPool2d,
     Op,
+    Pad,
     Permute,
     Quantize,
     Reshape,
@@ -73,6 +76,19 @@ def joined(shapes: Sequence[Shape], axis: int) -> Shape:
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
+def broadcast(shapes: Sequence[Shape]) -> Shape | None:
+    """Shape of tensors combined element by element, which all have as many axes; None where they do not fit."""
+    if len({len(shape) for shape in shapes}) != 1:
+        return None
+    found = []
+    for sizes in zip(*shapes, strict=True):
+        repeated = {size for size in sizes if size != 1}
+        if len(repeated) > 1:
+            return None
+        found.append(repeated.pop() if repeated else 1)
+    return tuple(found)
+
+
 def check(op: Op, inputs: Sequence[Shape], result: Shape, constants: Constants, where: str) -> None:
     """Compare a node's output and constants with what its operator makes of its inputs.
 
@@ -120,6 +136,8 @@ def _many(op: Op, inputs: Sequence[Shape], result: Shape) -> str | None:
         if any(len(s) != len(first) for s in inputs) or len(set(others)) > 1:
             return "they differ in more than the axis along which they are joined"
         return None if joined(inputs, op.axis) == result else f"they make {joined(inputs, op.axis)}"
+    if isinstance(op, Elementwise):
+        return None if broadcast(inputs) == result else f"they make {broadcast(inputs) or 'nothing'}"
     return None if all(shape == result for shape in inputs) else "all must have one shape"
 
 
@@ -139,6 +157,18 @@ def _batch_norm(op: BatchNorm, given: Shape, result: Shape, constants: Constants
 
 def _reshape(op: Reshape, given: Shape, result: Shape, constants: Constants) -> str | None:
     return None if math.prod(given) == math.prod(result) else "the number of elements changes"
+
+
+def _gather(op: Gather, given: Shape, result: Shape, constants: Constants) -> str | None:
+    wanted = (math.prod(result),)
+    return None if constants.get("index") == wanted else f"the index has shape {constants.get('index')}, not {wanted}"
+
+
+def _pad(op: Pad, given: Shape, result: Shape, constants: Constants) -> str | None:
+    if len(op.before) != len(given) or len(op.after) != len(given) or min(*op.before, *op.after, 0) < 0:
+        return "zeros are counted from 0 on, for each axis"
+    wanted = tuple(b + n + a for b, n, a in zip(op.before, given, op.after, strict=True))
+    return None if wanted == result else f"the padding makes {wanted}"
 
 
 def _permute(op: Permute, given: Shape, result: Shape, constants: Constants) -> str | None:
@@ -207,10 +237,12 @@ RULES: Mapping[type[Op], Callable[..., str | None]] = {
     BatchNorm: _batch_norm,
     Conv2d: _conv,
     Dequantize: _elementwise,
+    Gather: _gather,
     Identity: _elementwise,
     Linear: _linear,
     LogSoftmax: _softmax,
     MaxPool2d: _pool,
+    Pad: _pad,
     Permute: _permute,
     Quantize: _elementwise,
     Reshape: _reshape,

@@ -7,19 +7,24 @@ in the order of memory with its columns (rows) permuted to match.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from uc_nn_pio.graph.ir import Graph, Node, Tensor
-from uc_nn_pio.graph.layout import memory_order, same_memory
-from uc_nn_pio.graph.ops import Linear, Permute, Reshape
+from uc_nn_pio.graph.layout import memory_index, memory_order, same_memory
+from uc_nn_pio.graph.ops import Gather, Linear, Permute, Reshape
+from uc_nn_pio.lower.drop_unused import drop_unused
 from uc_nn_pio.lower.rewrite import fresh, sole_consumer, substitute
 
 
 def absorb_layout(graph: Graph) -> Graph:
     """Leaves no reshape. Each is absorbed by every linear that reads its result; for other readers by the linear that
     makes its input, if that has no other reader; else it becomes one or two permutes."""
+    for node in graph.nodes:
+        if isinstance(node.op, Gather):
+            graph = _gather_into_linears(graph, node)
     while node := next((node for node in graph.nodes if isinstance(node.op, Reshape)), None):
         for consumer in graph.consumers(node.output):
             if isinstance(consumer.op, Linear):
@@ -29,6 +34,21 @@ def absorb_layout(graph: Graph) -> Graph:
         else:
             graph = _into_linear_in_front(graph, node) or _as_permutes(graph, node)
     return graph
+
+
+def _gather_into_linears(graph: Graph, node: Node) -> Graph:
+    """Linears behind a gather that only reorders read its input; the gather goes where nothing else reads it."""
+    shapes = graph.tensor(node.inputs[0]).shape, graph.tensor(node.output).shape
+    moved = memory_index(*shapes, graph.constant(node, "index"))
+    if not np.array_equal(np.sort(moved), np.arange(math.prod(shapes[0]))):
+        return graph
+    for linear in graph.consumers(node.output):
+        if isinstance(linear.op, Linear):
+            columns = np.argsort(moved)
+            weight = graph.constant(linear, "weight")
+            reading = replace(linear, inputs=node.inputs)
+            graph = _replaced(graph, linear, reading, columns, {"weight": weight[:, columns]})
+    return drop_unused(graph)
 
 
 def _into_linear_behind(graph: Graph, node: Node, linear: Node) -> Graph:

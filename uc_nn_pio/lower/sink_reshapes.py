@@ -1,17 +1,18 @@
-"""Moves reshapes behind elementwise operators, next to the linear that can absorb them."""
+"""Moves reshapes and gathers behind activations: next to the linear that can absorb a reshape, or to more of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from uc_nn_pio.graph.ir import Graph, Node
-from uc_nn_pio.graph.ops import Activation, Reshape
+from uc_nn_pio.graph.ops import Activation, Gather, Reshape
 from uc_nn_pio.lower.drop_unused import drop_unused
 from uc_nn_pio.lower.rewrite import fresh, substitute
 
 
 def sink_reshapes(graph: Graph) -> Graph:
-    """reshape -> activation becomes activation -> reshape; the activation may then fuse with what is in front of it.
+    """reshape -> activation becomes activation -> reshape; the activation may then fuse with what is in front of it. A
+    gather likewise, if it does not leave out elements that would be computed for nothing.
 
     A reshape that others read as well stays for them.
     """
@@ -30,6 +31,10 @@ def _reshape_before_activation(graph: Graph) -> tuple[Node, Node] | None:
     for node in graph.nodes:
         if isinstance(node.op, Activation):
             producer = graph.producer(node.inputs[0])
-            if producer and isinstance(producer.op, Reshape):
+            if producer and (isinstance(producer.op, Reshape) or _only_moves(graph, producer)):
                 return producer, node
     return None
+
+
+def _only_moves(graph: Graph, node: Node) -> bool:
+    return isinstance(node.op, Gather) and graph.tensor(node.inputs[0]).elements <= graph.tensor(node.output).elements

@@ -7,8 +7,9 @@ Constants of an int8 node, by role; "per channel" is one element where the layer
   channel, ``clamp`` int32 (lowest, highest output); with leaky_relu ``negative_multiplier``, ``negative_exponent`` for
   accumulators below 0.
 - activation: ``table`` int8 (256,), by the value's unsigned byte.
-- add: ``multiplier``, ``exponent`` int32 (3,), of the terms and of their sum; ``clamp``. A concat needs none, since
-  its inputs have the scale of its output.
+- add, sub: ``multiplier``, ``exponent`` int32 (3,), of the terms and of their sum; ``clamp``. mul: one of each. A
+  concat needs none, since its inputs have the scale of its output.
+- gather: ``index``, as it was.
 - avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
 - softmax: ``exponentials`` uint32 (256,); log_softmax: these, ``step`` (1,) and ``logarithms`` (66,).
 """
@@ -24,11 +25,13 @@ from uc_nn_pio.errors import ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph, Node
 from uc_nn_pio.graph.ops import (
     Activation,
-    Add,
     AvgPool2d,
     Conv2d,
+    Elementwise,
+    Gather,
     Linear,
     LogSoftmax,
+    Mul,
     Softmax,
 )
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
@@ -57,7 +60,7 @@ def with_integers(graph: Graph, params: Mapping[str, QuantParams], weights: Mapp
         before, after = [params[name] for name in node.inputs], params[node.output]
         if keeps_params(node.op) and any(own != after for own in before):
             raise ModelError(f"{node.op.title} changes the scale of its input", where=str(node.source))
-        arrays = _sum(node, before, after) if isinstance(node.op, Add) else {}
+        arrays = _elementwise(node, before, after) if isinstance(node.op, Elementwise) else {}
         arrays = arrays or _constants(graph, node, before[0], after, weights)
         names = {role: _store(taken, node.constants.get(role, f"{node.name}.{role}"), a) for role, a in arrays.items()}
         nodes.append(replace(node, constants=names))
@@ -101,6 +104,8 @@ def _constants(
         if isinstance(op, LogSoftmax):
             arrays |= {"step": log_softmax_step(before.scale), "logarithms": logarithms()}
         return arrays
+    if isinstance(op, Gather):
+        return {"index": graph.constants[node.constants["index"]]}
     if keeps_params(op):
         return {}
     raise UnsupportedError(f"int8 does not have {op.title}", where=str(node.source), next_step="set precision: float32")
@@ -132,11 +137,14 @@ def _layer(node: Node, before: QuantParams, after: QuantParams, weights: Integer
     return arrays
 
 
-def _sum(node: Node, before: Sequence[QuantParams], after: QuantParams) -> Arrays:
-    """TensorFlow Lite's: both terms to twice the larger scale, 20 bits in front of it; their sum to the output's."""
+def _elementwise(node: Node, before: Sequence[QuantParams], after: QuantParams) -> Arrays:
+    """TensorFlow Lite's: both terms to twice the larger scale, 20 bits in front of it; their sum to the output's. A
+    product to the output's at once."""
     scales = [np.float64(params.scale) for params in before]
     common = 2 * max(scales)
     factors = [*(scale / common for scale in scales), common / (2**20 * np.float64(after.scale))]
+    if isinstance(node.op, Mul):
+        factors = [scales[0] * scales[1] / np.float64(after.scale)]
     q, e = multipliers(np.array(factors), str(node.source))
     return {"multiplier": q, "exponent": e, "clamp": _clamp(node.op.activation, after)}
 

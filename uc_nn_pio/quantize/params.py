@@ -12,9 +12,11 @@ from uc_nn_pio.graph.ops import (
     AdaptiveAvgPool2d,
     AvgPool2d,
     Concat,
+    Gather,
     LogSoftmax,
     MaxPool2d,
     Op,
+    Pad,
     Permute,
     Softmax,
 )
@@ -68,7 +70,7 @@ def keeps_params(op: Op) -> bool:
     """Whether the operator's output has the scale and zero point of its input, or of all of them."""
     if isinstance(op, AvgPool2d):
         return op.divisor_override is None
-    return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Concat | Permute)
+    return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Concat | Gather | Pad | Permute)
 
 
 def fixed_params(op: Op) -> QuantParams | None:

@@ -2,7 +2,7 @@
 
 - An activation that is computed by a table gets a node of its own. A table maps the 256 values of an int8 tensor, so it
   needs the sum in front of it in int8, with a range of its own. relu, relu6 and leaky_relu stay in a convolution or
-  linear: a clamp or a second multiplier does them; relu and relu6 in a sum.
+  linear: a clamp or a second multiplier does them; relu and relu6 in a sum or product.
 - An input of a concat whose scale is given (the network's input; what sigmoid, tanh or softmax make) gets a rescale in
   front, since all inputs of a concat have one scale.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from uc_nn_pio.graph.ir import Graph, Node, Tensor, rebuild
-from uc_nn_pio.graph.ops import Activation, Add, Concat, Conv2d, Linear
+from uc_nn_pio.graph.ops import Activation, Concat, Conv2d, Elementwise, Linear
 from uc_nn_pio.lower.rewrite import fresh
 from uc_nn_pio.quantize.params import fixed_params, keeps_params
 
@@ -31,12 +31,12 @@ def prepare(graph: Graph) -> Graph:
 
 
 def without_tables(graph: Graph) -> Graph:
-    """No convolution, linear or sum has an activation in it that is computed by a table."""
+    """No convolution, linear, sum or product has an activation in it that is computed by a table."""
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {}
     for node in graph.nodes:
-        function = node.op.activation if isinstance(node.op, Add | Conv2d | Linear) else None
-        fused = FUSED_IN_SUM if isinstance(node.op, Add) else FUSED
+        function = node.op.activation if isinstance(node.op, Conv2d | Elementwise | Linear) else None
+        fused = FUSED_IN_SUM if isinstance(node.op, Elementwise) else FUSED
         if not isinstance(function, Activation) or function.function in fused:
             nodes.append(node)
             continue

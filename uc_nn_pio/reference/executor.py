@@ -17,14 +17,19 @@ from uc_nn_pio.graph.ops import (
     Clamp,
     Concat,
     Conv2d,
+    Elementwise,
+    Gather,
     Identity,
     Linear,
     LogSoftmax,
     MaxPool2d,
+    Mul,
     Op,
+    Pad,
     Permute,
     Reshape,
     Softmax,
+    Sub,
 )
 from uc_nn_pio.reference.activation import activation
 from uc_nn_pio.reference.batch_norm import batch_norm
@@ -41,26 +46,41 @@ def _reshape(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), *graph.tensor(node.output).shape)
 
 
-def _add(node: Node, total: np.ndarray) -> np.ndarray:
-    return activation(node.op.activation, total) if node.op.activation else total
+def _elementwise(op: Elementwise, values: np.ndarray) -> np.ndarray:
+    return activation(op.activation, values) if op.activation else values
+
+
+def gather(graph: Graph, node: Node, x: np.ndarray) -> np.ndarray:
+    """Elements at the places of ``index``; of any element type."""
+    chosen = x.reshape(len(x), -1)[:, graph.constant(node, "index")]
+    return chosen.reshape(len(x), *graph.tensor(node.output).shape)
+
+
+def padded(op: Pad, x: np.ndarray, value: int = 0) -> np.ndarray:
+    """``value`` around each sample; of any element type."""
+    return np.pad(x, [(0, 0), *zip(op.before, op.after, strict=True)], constant_values=value)
 
 
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: lambda graph, node, x: activation(node.op, x),
     Clamp: lambda graph, node, x: activation(node.op, x),
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
-    Add: lambda graph, node, a, b: _add(node, a + b),
+    Add: lambda graph, node, a, b: _elementwise(node.op, a + b),
     AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).shape),
     BatchNorm: batch_norm,
     Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
+    Gather: gather,
     Identity: lambda graph, node, x: x,
     Linear: linear,
     LogSoftmax: lambda graph, node, x: log_softmax(node.op, x),
     MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).shape),
+    Mul: lambda graph, node, a, b: _elementwise(node.op, a * b),
+    Pad: lambda graph, node, x: padded(node.op, x),
     Permute: _reshape,
     Reshape: _reshape,
     Softmax: lambda graph, node, x: softmax(node.op, x),
+    Sub: lambda graph, node, a, b: _elementwise(node.op, a - b),
 }
 """One kernel an operator."""
 

@@ -10,23 +10,31 @@ from uc_nn_pio.capture.rules import (
     activation,
     branches,
     convolution,
+    elementwise,
     linear,
     normalization,
     pooling,
     quantization,
+    reduction,
     shape,
     softmax,
+    transposed,
+    views,
 )
 from uc_nn_pio.capture.rules.base import Rule, Step
 
 RULES: dict[str, Rule] = {
     **convolution.RULES,
+    **transposed.RULES,
     **pooling.RULES,
     **linear.RULES,
     **normalization.RULES,
     **activation.RULES,
     **softmax.RULES,
     **shape.RULES,
+    **views.RULES,
+    **reduction.RULES,
+    **elementwise.RULES,
     **branches.RULES,
     **quantization.RULES,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, shape_without_batch
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, affine, shape_without_batch
 from uc_nn_pio.capture.trace import Call, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Activation, Clamp
@@ -29,14 +29,23 @@ def leaky_relu(call: Call, trace: Trace) -> list[Step]:
 
 
 def elu(call: Call, trace: Trace) -> list[Step]:
-    """x where x > 0, else alpha * (exp(x) - 1). What selu and celu make of its other scales has no kernel."""
-    if call.get("scale", 1) != 1 or call.get("input_scale", 1) != 1:
-        raise UnsupportedError(
-            f"{call.operator} with a scale is not supported",
-            why="it is elu times a number, or of a scaled input",
-            next_step="the nearest is elu, with an alpha of its own",
-        )
-    return _step(call, trace, Activation("elu", slope=float(call.get("alpha", 1.0))))
+    """x where x > 0, else alpha * (exp(x) - 1); selu and celu, which are elu of a scaled input, scaled."""
+    scale, outer, alpha = 1.0, 1.0, float(call.get("alpha", 1.0))
+    if call.operator == "selu":
+        alpha, outer = 1.6732632423543772, 1.0507009873554805
+    elif call.operator == "celu":
+        alpha, scale, outer = 1.0, 1 / alpha, alpha
+    elif call.get("scale", 1) != 1 or call.get("input_scale", 1) != 1:
+        # core ATen's selu and celu: scale * x where x > 0, else scale * alpha * (exp(x * input_scale) - 1)
+        scale = float(call.get("input_scale", 1))
+        outer, alpha = float(call.get("scale", 1)) / scale, alpha * scale
+    source, output = activation_input(call, trace), call.outputs[0]
+    shape = shape_without_batch(call, trace, output)
+    if scale == outer == 1:
+        return _step(call, trace, Activation("elu", slope=alpha))
+    before = affine(call, source, f"{output}.scaled", shape, scale, 0.0, aside=True)
+    inner = Step(Activation("elu", slope=alpha), "elu", (before[-1].output,), f"{output}.elu", shape)
+    return [*before, inner, *affine(call, inner.output, output, shape, outer, 0.0, aside=True)]
 
 
 def gelu(call: Call, trace: Trace) -> list[Step]:
@@ -87,6 +96,8 @@ RULES: dict[str, Rule] = {
     "silu.default": _plain("silu"),
     "gelu.default": gelu,
     "elu.default": elu,
+    "selu.default": elu,
+    "celu.default": elu,
     "hardtanh.default": clamp,
     "clamp.default": clamp,
     "clip.default": clamp,

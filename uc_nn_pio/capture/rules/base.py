@@ -6,13 +6,16 @@ and adds it, and goes on to the next call, so that a user sees all that is wrong
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from uc_nn_pio.capture.trace import Call, Constant, Ref, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ir import DType
-from uc_nn_pio.graph.ops import Op, Padding, Pair
+from uc_nn_pio.graph.ops import BatchNorm, Gather, Identity, Op, Padding, Pair, Reshape
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Step:
     """One node to be: ``stem`` names it where it does not come from a module of torch.nn.
 
     ``shape`` has no batch axis. ``output`` is the trace's value that it makes; a value in between has a new name. A
-    constant without a name gets the node's and its role.
+    constant without a name gets the node's and its role. Steps ``aside`` of the one that a layer of torch.nn is named
+    after have its name and their stem.
     """
 
     op: Op
@@ -30,6 +34,7 @@ class Step:
     shape: Shape
     constants: Mapping[str, Constant] = field(default_factory=dict)
     dtype: DType = DType.FLOAT32
+    aside: bool = False
 
 
 Rule = Callable[[Call, Trace], list[Step]]
@@ -84,6 +89,79 @@ def shape_without_batch(call: Call, trace: Trace, value: str) -> Shape:
             next_step="keep the first axis: torch.flatten(x, 1), x.view(x.size(0), -1), or name the axes to squeeze",
         )
     return shape[1:]
+
+
+def gather(call: Call, source: str, output: str, index: np.ndarray, *, aside: bool = False) -> Step:
+    """The elements of ``source`` that ``index`` numbers, in its shape; both without the batch axis."""
+    constants = {"index": Constant("", index.ravel().astype(np.int32))}
+    stem = "gather" if aside else call.operator.strip("_")
+    return Step(Gather(), stem, (source,), output, index.shape, constants, aside=aside)
+
+
+def over_channels(
+    call: Call, source: str, output: str, shape: Shape, axis: int, step: Callable[[str, str, Shape], Step]
+) -> list[Step]:
+    """``step``, which takes the channels of each pixel of a map, on a tensor of ``shape`` whose channels are ``axis``.
+
+    ``step`` gets its input and output and the input's shape; it may change the number of channels.
+    """
+    if len(shape) == 3 and axis == 0:
+        return [step(source, output, shape)]
+    others = [size for number, size in enumerate(shape) if number != axis]
+    numbers = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, 0)
+    front = gather(call, source, f"{output}.map", numbers.reshape(shape[axis], 1, -1), aside=True)
+    made = step(front.output, f"{output}.made", front.shape)
+    numbers = np.arange(math.prod(made.shape)).reshape(made.shape[0], *others)
+    return [front, made, gather(call, made.output, output, np.moveaxis(numbers, 0, axis), aside=True)]
+
+
+def affine(
+    call: Call,
+    source: str,
+    output: str,
+    shape: Shape,
+    scale: np.ndarray | float,
+    shift: np.ndarray | float,
+    *,
+    aside: bool = False,
+) -> list[Step]:
+    """``source * scale + shift``, which broadcast to ``shape``: a batch norm of the channels that they differ by, or of
+    all elements where they differ by more than one axis."""
+    factors = np.broadcast_to(np.asarray(scale, np.float64), (1, *shape))[0]
+    terms = np.broadcast_to(np.asarray(shift, np.float64), (1, *shape))[0]
+    if (factors == 1).all() and (terms == 0).all():
+        return [Step(Identity(), call.operator.strip("_"), (source,), output, shape, aside=aside)]
+    for axis in range(len(shape)):
+        first = tuple(slice(None) if number == axis else slice(0, 1) for number in range(len(shape)))
+        if (factors == factors[first]).all() and (terms == terms[first]).all():
+            break
+    else:
+        flat, done = f"{output}.flat", f"{output}.done"
+        inner = affine(call, flat, done, (math.prod(shape),), factors.ravel(), terms.ravel(), aside=aside)
+        before = Step(Reshape(), "reshape", (source,), flat, (math.prod(shape),), aside=True)
+        return [before, *inner, Step(Reshape(), "reshape", (done,), output, shape, aside=True)]
+    values = {"weight": factors[first].ravel(), "bias": terms[first].ravel()}
+    values |= {"mean": np.zeros(shape[axis]), "var": np.ones(shape[axis])}
+    constants = {role: Constant("", array.astype(np.float32)) for role, array in values.items()}
+
+    def step(read: str, made: str, of: Shape) -> Step:
+        return Step(BatchNorm(eps=0.0), call.operator.strip("_"), (read,), made, of, constants, aside=aside)
+
+    return [step(source, output, shape)] if len(shape) == 1 else over_channels(call, source, output, shape, axis, step)
+
+
+def on_row(call: Call, source: str, output: str, shape: Shape, step: Callable[[str, str], Step]) -> list[Step]:
+    """``step``, which makes a map of one row of a map of one row, on a signal of ``shape`` (C, L)."""
+    front = Step(Reshape(), "reshape", (source,), f"{output}.map", (shape[0], 1, shape[1]), aside=True)
+    made = step(front.output, f"{output}.made")
+    back = Step(Reshape(), "reshape", (made.output,), output, (made.shape[0], made.shape[2]), aside=True)
+    return [front, made, back]
+
+
+def single(value: object, default: object = None) -> Pair:
+    """As :func:`pair`, of a signal's parameter: 1 down and that number across."""
+    across = pair(value, default)[1]
+    return (1, across)
 
 
 def pair(value: object, default: object = None) -> Pair:

@@ -1,34 +1,11 @@
-"""Where branches of a network meet: the sum of two tensors, and tensors one behind the other."""
+"""Tensors one behind the other."""
 
 from __future__ import annotations
 
 from uc_nn_pio.capture.rules.base import Rule, Step, shape_without_batch
-from uc_nn_pio.capture.trace import Argument, Call, Ref, Trace
-from uc_nn_pio.capture.unsupported import NEAREST
+from uc_nn_pio.capture.trace import Argument, Call, Ref, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import Add, Concat
-
-
-def add(call: Call, trace: Trace) -> list[Step]:
-    """The sum of two tensors of one shape, both computed at inference."""
-    terms = [call.get("self"), call.get("other")]
-    if not all(_is_computed(term, trace) for term in terms):
-        raise UnsupportedError("add of a constant is not supported", next_step=NEAREST["sub"])
-    if call.get("alpha", 1) != 1:
-        raise UnsupportedError(
-            f"add with alpha {call.get('alpha')} is not supported",
-            next_step="fold the factor into the weights of the layer in front",
-        )
-    names = tuple(term.name for term in terms if isinstance(term, Ref))
-    shape = shape_without_batch(call, trace, call.outputs[0])
-    if any(trace.shapes[name][1:] != shape for name in names):
-        shapes = " and ".join(str(list(trace.shapes[name])) for name in names)
-        raise UnsupportedError(
-            f"add of shapes {shapes} is not supported",
-            why="the smaller one would have to be repeated",
-            next_step="give both branches the same shape: the stride or a 1x1 convolution of the shorter one does it",
-        )
-    return [Step(Add(), "add", names, call.outputs[0], shape)]
+from uc_nn_pio.graph.ops import Concat, Reshape
 
 
 def cat(call: Call, trace: Trace) -> list[Step]:
@@ -55,8 +32,31 @@ def cat(call: Call, trace: Trace) -> list[Step]:
     return [Step(Concat(axis - 1), "cat", names, call.outputs[0], shape)]
 
 
+def stack(call: Call, trace: Trace) -> list[Step]:
+    """Tensors one behind the other along an axis of their own, which is not the batch's."""
+    parts = call.get("tensors")
+    parts = parts if isinstance(parts, tuple) else ()
+    if len(parts) < 2 or not all(_is_computed(part, trace) for part in parts):
+        raise UnsupportedError("stack with a constant is not supported", next_step="compute it from the input")
+    shape = shape_without_batch(call, trace, call.outputs[0])
+    axis = int(call.get("dim", 0)) % (len(shape) + 1)
+    steps = [
+        Step(Reshape(), "unsqueeze", (part.name,), f"{call.outputs[0]}.part{number}", _one(shape, axis - 1), aside=True)
+        for number, part in enumerate(parts)
+    ]
+    joined = tuple(step.output for step in steps)
+    return [*steps, Step(Concat(axis - 1), "stack", joined, call.outputs[0], shape)]
+
+
+def _one(shape: Shape, axis: int) -> Shape:
+    return (*shape[:axis], 1, *shape[axis + 1 :])
+
+
 def _is_computed(value: Argument, trace: Trace) -> bool:
     return isinstance(value, Ref) and value.name not in trace.constants
 
 
-RULES: dict[str, Rule] = {"add.Tensor": add, "cat.default": cat, "concat.default": cat, "concatenate.default": cat}
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("cat.default", "concat.default", "concatenate.default"), cat),
+    "stack.default": stack,
+}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, constant, shape_without_batch
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, constant, over_channels, shape_without_batch
 from uc_nn_pio.capture.rules.quantization import layer_constants
-from uc_nn_pio.capture.trace import Call, Constant, Trace
+from uc_nn_pio.capture.trace import Call, Constant, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import Linear
+from uc_nn_pio.graph.ops import Conv2d, Linear
 
 
 def linear(call: Call, trace: Trace) -> list[Step]:
-    """``weight`` (out, in) as nn.Linear keeps it."""
+    """``weight`` (out, in) as nn.Linear keeps it; along the last axis where there are more."""
     return _linear(call, trace, activation_input(call, trace, "input"), constant(call, trace, "weight"), "bias")
 
 
@@ -37,17 +37,21 @@ def _transposed(weight: Constant | None) -> Constant | None:
 def _linear(call: Call, trace: Trace, source: str, weight: Constant | None, bias_role: str | None) -> list[Step]:
     if weight is None or weight.array.ndim != 2:
         raise UnsupportedError(f"{call.operator} without a constant weight matrix is not supported")
-    if len(trace.shapes[source]) != 2:
-        raise UnsupportedError(
-            f"a linear layer on a tensor of shape {list(trace.shapes[source])} is not supported",
-            why="torch would apply it along the last axis only",
-            next_step="flatten in front of it: torch.flatten(x, 1) or nn.Flatten()",
-        )
     bias = constant(call, trace, bias_role) if bias_role else None
     outputs = weight.array.shape[:1]
-    constants = layer_constants(weight, bias and bias.moved(lambda array: np.broadcast_to(array, outputs)))
+    wide = bias and bias.moved(lambda array: np.broadcast_to(array, outputs))
+    constants = layer_constants(weight, wide)
     shape = shape_without_batch(call, trace, call.outputs[0])
-    return [Step(Linear(), "linear", (source,), call.outputs[0], shape, constants)]
+    if len(shape) == 1:
+        return [Step(Linear(), "linear", (source,), call.outputs[0], shape, constants)]
+    # along the last axis of more: a 1x1 convolution, to which this axis is the channels
+    each = layer_constants(weight.moved(lambda array: array[:, :, None, None]), wide)
+
+    def step(read: str, made: str, given: Shape) -> Step:
+        op = Conv2d(conv_shape=(*outputs, *given[1:]))
+        return Step(op, "linear", (read,), made, op.conv_shape, each)
+
+    return over_channels(call, source, call.outputs[0], trace.shapes[source][1:], len(shape) - 1, step)
 
 
 RULES: dict[str, Rule] = {

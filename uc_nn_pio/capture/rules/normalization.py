@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, constant, shape_without_batch
-from uc_nn_pio.capture.trace import Call, Constant, Trace
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, constant, over_channels, shape_without_batch
+from uc_nn_pio.capture.trace import Call, Constant, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import BatchNorm
 
@@ -31,7 +31,13 @@ def batch_norm(call: Call, trace: Trace) -> list[Step]:
         "var": var,
     }
     shape = shape_without_batch(call, trace, call.outputs[0])
-    return [Step(op, "batch_norm", (source,), call.outputs[0], shape, constants)]
+
+    def step(read: str, made: str, of: Shape) -> Step:
+        return Step(op, "batch_norm", (read,), made, of, constants)
+
+    if len(shape) == 1:
+        return [step(source, call.outputs[0], shape)]
+    return over_channels(call, source, call.outputs[0], shape, 0, step)
 
 
 RULES: dict[str, Rule] = {

@@ -1,91 +1,123 @@
-"""Pooling over windows. ``ceil_mode`` needs no attribute: the output's shape says where the last window lies."""
+"""Pooling over windows of maps and of signals. ``ceil_mode`` needs no attribute: the output's shape says where the last
+window lies."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from uc_nn_pio.capture.rules.base import (
     Rule,
     Step,
     activation_input,
+    on_row,
     pair,
     require_map,
     shape_without_batch,
+    single,
     symmetric,
 )
-from uc_nn_pio.capture.trace import Call, Shape, Trace
+from uc_nn_pio.capture.trace import Call, Trace
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Reshape
+from uc_nn_pio.graph.ops import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, Op, Pair
+
+Numbers = Callable[..., Pair]
+"""What makes a pair of an argument: :func:`pair` for a map, :func:`single` for a signal."""
 
 
-def _map(call: Call, trace: Trace) -> tuple[str, Shape]:
-    source = activation_input(call, trace)
+def _pooled(call: Call, trace: Trace, make: Callable[[Numbers], Op]) -> list[Step]:
+    """The pool on a map (C, H, W), or on a signal (C, L) as a map of one row."""
+    source, output = activation_input(call, trace), call.outputs[0]
+    if len(trace.shapes[source]) == 3 and call.operator.rstrip("_").endswith("1d"):
+        shape = shape_without_batch(call, trace, output)
+        row = (shape[0], 1, shape[1])
+        op = make(single)
+        return on_row(
+            call,
+            source,
+            output,
+            trace.shapes[source][1:],
+            lambda x, y: Step(op, call.operator.strip("_"), (x,), y, row),
+        )
     require_map(call, trace, source)
-    return source, shape_without_batch(call, trace, call.outputs[0])
+    return [Step(make(pair), call.operator.strip("_"), (source,), output, shape_without_batch(call, trace, output))]
 
 
-def max_pool2d(call: Call, trace: Trace) -> list[Step]:
+def max_pool(call: Call, trace: Trace) -> list[Step]:
     """Maximum over windows; torch's default stride is the kernel."""
-    source, shape = _map(call, trace)
-    kernel = pair(call.get("kernel_size"))
-    op = MaxPool2d(
-        kernel=kernel,
-        stride=pair(call.get("stride"), kernel),
-        padding=symmetric(pair(call.get("padding"), 0)),
-        dilation=pair(call.get("dilation"), 1),
-    )
-    if any(trace.readers(index) or index == trace.output for index in call.outputs[1:]):
-        raise UnsupportedError(
-            "max_pool2d with return_indices is not supported", next_step="use max_pool2d without return_indices"
+    _refuse_indices(call, trace)
+
+    def make(numbers: Numbers) -> Op:
+        kernel = numbers(call.get("kernel_size"))
+        return MaxPool2d(
+            kernel=kernel,
+            stride=numbers(call.get("stride"), kernel),
+            padding=symmetric(_padding(call, numbers)),
+            dilation=numbers(call.get("dilation"), 1),
         )
-    return [Step(op, "max_pool2d", (source,), call.outputs[0], shape)]
+
+    return _pooled(call, trace, make)
 
 
-def avg_pool2d(call: Call, trace: Trace) -> list[Step]:
+def avg_pool(call: Call, trace: Trace) -> list[Step]:
     """Mean over windows."""
-    source, shape = _map(call, trace)
-    kernel = pair(call.get("kernel_size"))
     divisor = call.get("divisor_override")
-    op = AvgPool2d(
-        kernel=kernel,
-        stride=pair(call.get("stride"), kernel),
-        padding=symmetric(pair(call.get("padding"), 0)),
-        count_include_pad=bool(call.get("count_include_pad", True)),
-        divisor_override=None if divisor is None else int(divisor),
-    )
-    return [Step(op, "avg_pool2d", (source,), call.outputs[0], shape)]
 
-
-def adaptive_avg_pool2d(call: Call, trace: Trace) -> list[Step]:
-    """Mean over as many windows as the output has pixels."""
-    source, shape = _map(call, trace)
-    return [Step(AdaptiveAvgPool2d(), "adaptive_avg_pool2d", (source,), call.outputs[0], shape)]
-
-
-def mean(call: Call, trace: Trace) -> list[Step]:
-    """``x.mean((2, 3))`` of a map: adaptive average pooling to one pixel. Core ATen writes the pooling so."""
-    source = activation_input(call, trace)
-    dims = call.get("dim")
-    rank = len(trace.shapes[source])
-    axes = sorted(axis % rank for axis in (dims if isinstance(dims, tuple) else () if dims is None else (dims,)))
-    if rank != 4 or axes != [2, 3]:
-        raise UnsupportedError(
-            f"mean over axes {list(axes) or 'all'} of shape {list(trace.shapes[source])} is not supported",
-            next_step="the nearest is the mean over height and width: x.mean((2, 3)), or nn.AdaptiveAvgPool2d(1)",
+    def make(numbers: Numbers) -> Op:
+        kernel = numbers(call.get("kernel_size"))
+        return AvgPool2d(
+            kernel=kernel,
+            stride=numbers(call.get("stride"), kernel),
+            padding=symmetric(_padding(call, numbers)),
+            count_include_pad=bool(call.get("count_include_pad", True)),
+            divisor_override=None if divisor is None else int(divisor),
         )
-    output, channels = call.outputs[0], trace.shapes[source][1]
-    if call.get("keepdim", False):
-        return [Step(AdaptiveAvgPool2d(), "mean", (source,), output, (channels, 1, 1))]
-    pixel = f"{output}.pixel"
-    return [
-        Step(AdaptiveAvgPool2d(), "mean", (source,), pixel, (channels, 1, 1)),
-        Step(Reshape(), "flatten", (pixel,), output, (channels,)),
-    ]
+
+    return _pooled(call, trace, make)
+
+
+def adaptive_avg_pool(call: Call, trace: Trace) -> list[Step]:
+    """Mean over as many windows as the output has pixels."""
+    return _pooled(call, trace, lambda _: AdaptiveAvgPool2d())
+
+
+def adaptive_max_pool(call: Call, trace: Trace) -> list[Step]:
+    """Maximum over as many windows as the output has pixels, if all are of one size."""
+    _refuse_indices(call, trace)
+    given = trace.shapes[activation_input(call, trace)][2:]  # without batch and channels
+    made = trace.shapes[call.outputs[0]][2:]
+    if any(size % count for size, count in zip(given, made, strict=True)):
+        raise UnsupportedError(
+            f"{call.operator.strip('_')} from {list(given)} to {list(made)} is not supported",
+            why="its windows would have unlike sizes",
+            next_step="the nearest is a max-pool with its kernel and stride written out",
+        )
+    window = tuple(size // count for size, count in zip(given, made, strict=True))
+    return _pooled(call, trace, lambda numbers: MaxPool2d(numbers(window), numbers(window)))
+
+
+def _padding(call: Call, numbers: Numbers) -> Pair:
+    down, across = numbers(call.get("padding"), 0)
+    return (0 if numbers is single else down, across)
+
+
+def _refuse_indices(call: Call, trace: Trace) -> None:
+    if any(trace.readers(index) or index == trace.output for index in call.outputs[1:]):
+        name = call.operator.strip("_").replace("_with_indices", "")
+        raise UnsupportedError(
+            f"{name} with return_indices is not supported", next_step=f"use {name} without return_indices"
+        )
 
 
 RULES: dict[str, Rule] = {
-    "max_pool2d.default": max_pool2d,
-    "max_pool2d_with_indices.default": max_pool2d,
-    "avg_pool2d.default": avg_pool2d,
-    "adaptive_avg_pool2d.default": adaptive_avg_pool2d,
-    "_adaptive_avg_pool2d.default": adaptive_avg_pool2d,
-    "mean.dim": mean,
+    "max_pool1d.default": max_pool,
+    "max_pool1d_with_indices.default": max_pool,
+    "max_pool2d.default": max_pool,
+    "max_pool2d_with_indices.default": max_pool,
+    "avg_pool1d.default": avg_pool,
+    "avg_pool2d.default": avg_pool,
+    "adaptive_avg_pool1d.default": adaptive_avg_pool,
+    "adaptive_avg_pool2d.default": adaptive_avg_pool,
+    "_adaptive_avg_pool2d.default": adaptive_avg_pool,
+    "adaptive_max_pool1d.default": adaptive_max_pool,
+    "adaptive_max_pool2d.default": adaptive_max_pool,
 }

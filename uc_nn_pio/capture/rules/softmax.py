@@ -1,9 +1,9 @@
-"""softmax and log_softmax over the features of a vector or the channels of a map."""
+"""softmax and log_softmax over the features of a vector, the channels of a map, or any axis but the batch's."""
 
 from __future__ import annotations
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, shape_without_batch
-from uc_nn_pio.capture.trace import Call, Trace
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, over_channels, shape_without_batch
+from uc_nn_pio.capture.trace import Call, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import LogSoftmax, Softmax
 
@@ -20,12 +20,13 @@ def _softmax(op: type[Softmax] | type[LogSoftmax]) -> Rule:
                 why="it would mix the images of a batch; one image would always give 1",
                 next_step=f"use {op.kind} with dim=1",
             )
-        if axis != 0:
-            raise UnsupportedError(
-                f"{op.kind} over axis {dim} of a tensor of shape {list(trace.shapes[source])} is not supported",
-                next_step="the nearest is dim=1, over features or channels",
-            )
-        return [Step(op(axis=axis), op.kind, (source,), call.outputs[0], shape)]
+
+        def step(read: str, made: str, of: Shape) -> Step:
+            return Step(op(axis=0), op.kind, (read,), made, of)
+
+        if len(shape) == 1:
+            return [step(source, call.outputs[0], shape)]
+        return over_channels(call, source, call.outputs[0], shape, axis, step)
 
     rule.__doc__ = f"{op.kind}; torch's ``dim`` counts the batch axis, the graph's ``axis`` does not."
     return rule

@@ -6,12 +6,13 @@ import itertools
 import re
 
 from uc_nn_pio.emit.kernels.base import Kernel, Table, View
-from uc_nn_pio.emit.kernels.branches import AddF32, AddInt8, ConcatF32, ConcatInt8
+from uc_nn_pio.emit.kernels.branches import AddF32, AddInt8, ConcatF32, ConcatInt8, MulF32, MulInt8, SubF32, SubInt8
 from uc_nn_pio.emit.kernels.conv2d_f32 import Conv2dF32
 from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
 from uc_nn_pio.emit.kernels.depthwise_int8 import DepthwiseInt8, is_depthwise
 from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
 from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxInt8, PermuteInt8, SoftmaxInt8
+from uc_nn_pio.emit.kernels.gather import GatherF32, GatherInt8, PadF32, PadInt8
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
 from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
@@ -31,7 +32,11 @@ _FLOAT32 = (
     SoftmaxF32,
     LogSoftmaxF32,
     PermuteF32,
+    GatherF32,
+    PadF32,
     AddF32,
+    SubF32,
+    MulF32,
     ConcatF32,
 )
 _INT8 = (
@@ -44,7 +49,11 @@ _INT8 = (
     SoftmaxInt8,
     LogSoftmaxInt8,
     PermuteInt8,
+    GatherInt8,
+    PadInt8,
     AddInt8,
+    SubInt8,
+    MulInt8,
     ConcatInt8,
 )
 KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {

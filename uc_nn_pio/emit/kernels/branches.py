@@ -1,4 +1,4 @@
-"""Where branches meet: sums, element by element, and tensors one behind the other."""
+"""Where branches meet: sums and products, element by element, and tensors one behind the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from uc_nn_pio.emit.expressions import place_of
 from uc_nn_pio.emit.kernels.base import Kernel, helpers_of
-from uc_nn_pio.graph.ops import Add, Concat, Op
+from uc_nn_pio.graph.layout import memory_index
+from uc_nn_pio.graph.loops import Nest, nest_of
+from uc_nn_pio.graph.ops import Add, Concat, Mul, Op, Sub
 from uc_nn_pio.schedule.plan import align
 
 LEFT_SHIFT = 20
@@ -69,38 +72,40 @@ def _fits_int32(plane: Plane) -> bool:
 
 
 @dataclass(frozen=True)
-class AddF32(Kernel):
-    op_type: ClassVar[type[Op]] = Add
-    template: ClassVar[str] = "add_f32.c.j2"
+class ElementwiseF32(Kernel):
+    """Loops over the output; an operand of which axes are repeated stands still in their loops."""
+
+    template: ClassVar[str] = "elementwise_f32.c.j2"
+    sign: ClassVar[str] = "+"
+
+    @cached_property
+    def places(self) -> tuple[np.ndarray, ...]:
+        """For each place of the output in memory, those of both inputs."""
+        shape = self.output.shape
+        inputs = (np.arange(tensor.elements).reshape(tensor.shape) for tensor in self.inputs)
+        repeated = zip(self.inputs, (np.broadcast_to(places, shape).ravel() for places in inputs), strict=True)
+        return tuple(memory_index(tensor.shape, shape, index) for tensor, index in repeated)
+
+    @cached_property
+    def nest(self) -> Nest:
+        return nest_of(*self.places, np.arange(self.output.elements))
+
+    def at(self, array: str, operand: int) -> str:
+        """The element of an operand, or of the output (2), in the loops."""
+        return place_of(array, 0, [loop.steps[operand] for loop in self.nest.loops])
 
     @property
     def over(self) -> tuple[tuple[str, int], ...]:
-        """Over either term: an element is read before its sum is written."""
-        return tuple((name, 0) for name in dict.fromkeys(self.node.inputs))
+        """Over either whole operand: an element is read before its result is written."""
+        whole = np.arange(self.output.elements)
+        alike = (
+            name for name, places in zip(self.node.inputs, self.places, strict=True) if np.array_equal(places, whole)
+        )
+        return tuple((name, 0) for name in dict.fromkeys(alike))
 
     @property
     def helpers(self) -> frozenset[str]:
         return helpers_of(self.op.activation)
-
-
-@dataclass(frozen=True)
-class AddInt8(AddF32):
-    """TensorFlow Lite's integers: in two products and a shift where a plane gives the same for all 65,536 pairs, else
-    step by step."""
-
-    op_type: ClassVar[type[Op]] = Add
-    template: ClassVar[str] = "add_int8.c.j2"
-
-    @property
-    def helpers(self) -> frozenset[str]:
-        return frozenset() if self.plane else frozenset({"rescale"})
-
-    @cached_property
-    def plane(self) -> Plane | None:
-        scales = [float(tensor.quant.scale) for tensor in self.inputs]
-        after = float(self.output.quant.scale)
-        low, high = self.clamp
-        return plane_of(self._results(), low, high, (scales[0] / after, scales[1] / after))
 
     @property
     def clamp(self) -> tuple[int, int]:
@@ -109,18 +114,53 @@ class AddInt8(AddF32):
 
     @property
     def steps(self) -> list[tuple[int, int]]:
-        """Multiplier and shift to the right of the first term, the second, and their sum."""
+        """Multiplier and shift to the right: of int8 terms and their sum, or of a product."""
         q, e = (self.graph.constant(self.node, role) for role in ("multiplier", "exponent"))
         return [(int(m), -int(x)) for m, x in zip(q, e, strict=True)]
+
+
+@dataclass(frozen=True)
+class AddF32(ElementwiseF32):
+    op_type: ClassVar[type[Op]] = Add
+
+
+@dataclass(frozen=True)
+class SubF32(ElementwiseF32):
+    op_type: ClassVar[type[Op]] = Sub
+    sign: ClassVar[str] = "-"
+
+
+@dataclass(frozen=True)
+class MulF32(ElementwiseF32):
+    op_type: ClassVar[type[Op]] = Mul
+    sign: ClassVar[str] = "*"
+
+
+@dataclass(frozen=True)
+class AddInt8(ElementwiseF32):
+    """TensorFlow Lite's integers: in two products and a shift where a plane gives the same for all 65,536 pairs, else
+    step by step."""
+
+    op_type: ClassVar[type[Op]] = Add
+    template: ClassVar[str] = "elementwise_int8.c.j2"
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        return frozenset() if self.plane else frozenset({"rescale"})
+
+    @cached_property
+    def plane(self) -> Plane | None:
+        left, right = (float(tensor.quant.scale) / float(self.output.quant.scale) for tensor in self.inputs)
+        return plane_of(self._results(), *self.clamp, (left, right if self.sign == "+" else -right))
 
     def _results(self) -> np.ndarray:
         """int64 (256, 256): what the steps make of all pairs."""
         x = np.arange(-128, 128, dtype=np.int64)
-        terms = [
+        a, b = (
             _rescaled((x - tensor.quant.zero_point) << LEFT_SHIFT, *step)
             for tensor, step in zip(self.inputs, self.steps, strict=False)
-        ]
-        total = terms[0][:, None] + terms[1][None, :]
+        )
+        total = a[:, None] + (b if self.sign == "+" else -b)[None, :]
         return np.clip(_rescaled(total, *self.steps[2]) + self.output.quant.zero_point, *self.clamp)
 
     def variables(self) -> Mapping[str, Any]:
@@ -130,6 +170,32 @@ class AddInt8(AddF32):
         x = np.arange(-128, 128, dtype=np.int64)
         raw = self.plane.values(x[:, None], x[None, :])
         return {"low": low if (raw < low).any() else None, "high": high if (raw > high).any() else None}
+
+
+@dataclass(frozen=True)
+class SubInt8(AddInt8):
+    op_type: ClassVar[type[Op]] = Sub
+    sign: ClassVar[str] = "-"
+
+
+@dataclass(frozen=True)
+class MulInt8(ElementwiseF32):
+    """TensorFlow Lite's integers: the product of both, rescaled."""
+
+    op_type: ClassVar[type[Op]] = Mul
+    template: ClassVar[str] = "mul_int8.c.j2"
+
+    @property
+    def helper(self) -> str:
+        return "requantize" if self.steps[0][1] > 0 else "requantize_any"
+
+    @property
+    def helpers(self) -> frozenset[str]:
+        return frozenset({self.helper})
+
+    def variables(self) -> Mapping[str, Any]:
+        (multiplier, shift), (low, high) = self.steps[0], self.clamp
+        return {"multiplier": multiplier, "shift": shift, "low": low, "high": high}
 
 
 def _rescaled(x: np.ndarray, multiplier: int, shift: int) -> np.ndarray:

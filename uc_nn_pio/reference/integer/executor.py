@@ -16,14 +16,19 @@ from uc_nn_pio.graph.ops import (
     Clamp,
     Concat,
     Conv2d,
+    Gather,
     Linear,
     LogSoftmax,
     MaxPool2d,
+    Mul,
     Op,
+    Pad,
     Permute,
     Softmax,
+    Sub,
 )
-from uc_nn_pio.reference.integer.addition import add
+from uc_nn_pio.reference.executor import gather, padded
+from uc_nn_pio.reference.integer.elementwise import add, multiply, subtract
 from uc_nn_pio.reference.integer.layers import convolution, linear
 from uc_nn_pio.reference.integer.pooling import adaptive_avg_pool, avg_pool, max_pool
 from uc_nn_pio.reference.integer.tables import activation, log_softmax, softmax
@@ -39,11 +44,15 @@ KERNELS: Mapping[type[Op], Kernel] = {
     AvgPool2d: avg_pool,
     Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
+    Gather: gather,
     Linear: linear,
     LogSoftmax: log_softmax,
     MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).shape),
+    Mul: multiply,
+    Pad: lambda graph, node, x: padded(node.op, x, graph.tensor(node.output).quant.zero_point),
     Permute: lambda graph, node, x: x.reshape(len(x), *graph.tensor(node.output).shape),
     Softmax: softmax,
+    Sub: subtract,
 }
 """One kernel an operator."""
 
