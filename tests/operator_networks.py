@@ -141,6 +141,20 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, Shape]]] = {
         Net(lambda net, x: torch.add(x, x.relu(), alpha=2) - torch.rsub(x, x.flip(2), alpha=3)),
         (2, 3, 4),
     ),
+    "prelu": lambda: (nn.Sequential(nn.Conv2d(2, 3, 1), _slopes(3), nn.Flatten(), _slopes(60), nn.PReLU()), (2, 4, 5)),
+    "prelu of a signal": lambda: (nn.Sequential(nn.Conv1d(2, 3, 1), _slopes(3)), (2, 6)),
+    "layer norm of rows": lambda: (nn.Sequential(nn.Linear(6, 8), _affine(nn.LayerNorm(8)), nn.GELU()), (5, 6)),
+    "layer norm of a map": lambda: (_affine(nn.LayerNorm((3, 4, 5))), (3, 4, 5)),
+    "layer norm of channels": lambda: (
+        Net(lambda net, x: net.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), norm=_affine(nn.LayerNorm(3))),
+        (3, 4, 5),
+    ),
+    "layer norm without weights": lambda: (nn.LayerNorm(7, elementwise_affine=False), (7,)),
+    "rms norm": lambda: (nn.Sequential(nn.Linear(6, 8), nn.RMSNorm(8)), (5, 6)),
+    "group norm": lambda: (nn.Sequential(_affine(nn.GroupNorm(2, 4)), nn.ReLU(), nn.Conv2d(4, 2, 1)), (4, 5, 3)),
+    "group norm of one": lambda: (_affine(nn.GroupNorm(1, 4)), (4, 5, 3)),
+    "instance norm": lambda: (nn.InstanceNorm2d(3), (3, 5, 4)),
+    "instance norm of a signal": lambda: (_affine(nn.InstanceNorm1d(3, affine=True)), (3, 9)),
     "negated squares": lambda: (Net(lambda net, x: -(x**2)), (5,)),
     "a flatten behind a transpose": lambda: (
         nn.Sequential(Net(lambda net, x: x.transpose(1, 3)), nn.Flatten(), nn.Linear(24, 3)),
@@ -153,6 +167,18 @@ class _Constant(nn.Module):
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(*shape))
+
+
+def _slopes(count: int) -> nn.Module:
+    layer = nn.PReLU(count)
+    layer.weight.data.uniform_(-0.5, 1.2)
+    return layer
+
+
+def _affine(layer: nn.Module) -> nn.Module:
+    layer.weight.data.normal_()
+    layer.bias.data.normal_()
+    return layer
 
 
 def network(name: str) -> tuple[nn.Module, Shape]:

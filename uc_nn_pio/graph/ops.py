@@ -73,6 +73,13 @@ class Clamp(Activation):
 
 
 @dataclass(frozen=True)
+class PRelu(Op):
+    """x where x > 0, else x times the channel's slope. Constants: ``slope``, one a channel (axis 0)."""
+
+    kind: ClassVar[str] = "prelu"
+
+
+@dataclass(frozen=True)
 class MaxPool2d(Op):
     """Maximum over windows. A padded or cut-off window looks at valid pixels only, as torch does."""
 
@@ -152,6 +159,20 @@ class BatchNorm(Op):
 
     kind: ClassVar[str] = "batch_norm"
     eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class LayerNorm(Op):
+    """(x - mean) / sqrt(var + eps) over the elements of a vector, or the channels of each pixel of a map; not
+    ``centred`` x / sqrt(mean of squares + eps), which is RMSNorm. Group and instance norm are this on a map of theirs.
+
+    Constants: ``weight`` and ``bias``, one a channel each, by which that is multiplied and to which it is added; or
+    none.
+    """
+
+    kind: ClassVar[str] = "layer_norm"
+    eps: float = 1e-5
+    centred: bool = True
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ from uc_nn_pio.graph.ops import (
     Elementwise,
     Gather,
     Identity,
+    LayerNorm,
     Linear,
     LogSoftmax,
     MaxPool2d,
     Op,
     Pad,
     Permute,
+    PRelu,
     Quantize,
     Reshape,
     Softmax,
@@ -159,6 +161,16 @@ def _reshape(op: Reshape, given: Shape, result: Shape, constants: Constants) -> 
     return None if math.prod(given) == math.prod(result) else "the number of elements changes"
 
 
+def _per_channel(op: PRelu | LayerNorm, given: Shape, result: Shape, constants: Constants) -> str | None:
+    if len(given) not in (1, 3):
+        return "channels are those of a vector or a map"
+    each = ("weight", "bias", "slope")
+    wrong = [role for role in each if constants.get(role, given[:1]) != given[:1]]
+    if wrong:
+        return f"{wrong[0]} has shape {constants[wrong[0]]}, {given[0]} channels are needed"
+    return _elementwise(op, given, result, constants)
+
+
 def _gather(op: Gather, given: Shape, result: Shape, constants: Constants) -> str | None:
     wanted = (math.prod(result),)
     return None if constants.get("index") == wanted else f"the index has shape {constants.get('index')}, not {wanted}"
@@ -239,11 +251,13 @@ RULES: Mapping[type[Op], Callable[..., str | None]] = {
     Dequantize: _elementwise,
     Gather: _gather,
     Identity: _elementwise,
+    LayerNorm: _per_channel,
     Linear: _linear,
     LogSoftmax: _softmax,
     MaxPool2d: _pool,
     Pad: _pad,
     Permute: _permute,
+    PRelu: _per_channel,
     Quantize: _elementwise,
     Reshape: _reshape,
     Softmax: _softmax,

@@ -11,6 +11,8 @@ Constants of an int8 node, by role; "per channel" is one element where the layer
   concat needs none, since its inputs have the scale of its output.
 - gather: ``index``, as it was.
 - avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
+- prelu: ``multiplier``, ``exponent`` (1,); ``negative_multiplier``, ``negative_exponent``, one a channel.
+- layer_norm: ``weight``, ``bias`` int32, one a channel; ``epsilon`` int64 (1,); ``multiplier``, ``exponent`` (1,).
 - softmax: ``exponentials`` uint32 (256,); log_softmax: these, ``step`` (1,) and ``logarithms`` (66,).
 """
 
@@ -29,9 +31,11 @@ from uc_nn_pio.graph.ops import (
     Conv2d,
     Elementwise,
     Gather,
+    LayerNorm,
     Linear,
     LogSoftmax,
     Mul,
+    PRelu,
     Softmax,
 )
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
@@ -46,7 +50,7 @@ def with_integers(graph: Graph, params: Mapping[str, QuantParams], weights: Mapp
     """The int8 graph.
 
     Args:
-        graph: lowered and prepared; its float weights are not read.
+        graph: lowered and prepared; the float weights of convolutions and linears are not read.
         params: of every tensor, by name.
         weights: of every convolution and linear, by the node's name.
 
@@ -104,6 +108,10 @@ def _constants(
         if isinstance(op, LogSoftmax):
             arrays |= {"step": log_softmax_step(before.scale), "logarithms": logarithms()}
         return arrays
+    if isinstance(op, PRelu):
+        return _prelu(graph, node, before, after)
+    if isinstance(op, LayerNorm):
+        return _layer_norm(graph, node, before, after)
     if isinstance(op, Gather):
         return {"index": graph.constants[node.constants["index"]]}
     if keeps_params(op):
@@ -147,6 +155,45 @@ def _elementwise(node: Node, before: Sequence[QuantParams], after: QuantParams) 
         factors = [scales[0] * scales[1] / np.float64(after.scale)]
     q, e = multipliers(np.array(factors), str(node.source))
     return {"multiplier": q, "exponent": e, "clamp": _clamp(node.op.activation, after)}
+
+
+def _prelu(graph: Graph, node: Node, before: QuantParams, after: QuantParams) -> Arrays:
+    slope = graph.constant(node, "slope").astype(np.float64)
+    factor = np.float64(before.scale) / np.float64(after.scale)
+    q, e = multipliers(np.array([factor]), str(node.source))
+    below_q, below_e = multipliers(factor * slope, str(node.source))
+    return {"multiplier": q, "exponent": e, "negative_multiplier": below_q, "negative_exponent": below_e}
+
+
+LARGEST_NORM_WEIGHT, LARGEST_NORM_BIAS, NORM_FRACTION = 2**14 - 1, 2**29, 10
+"""Of a layer norm: with 15 bits and a sign of normalized values, 10 of them behind the point, sums fit into int32."""
+
+
+def _layer_norm(graph: Graph, node: Node, before: QuantParams, after: QuantParams) -> Arrays:
+    count = graph.tensor(node.output).shape[0]
+    weight, bias = graph.constant(node, "weight"), graph.constant(node, "bias")
+    weight = np.ones(count) if weight is None else weight.astype(np.float64)
+    bias = np.zeros(count) if bias is None else bias.astype(np.float64)
+    scale = float(np.abs(weight).max()) / LARGEST_NORM_WEIGHT or 1.0
+    steps = round_half_away(bias / scale * 2**NORM_FRACTION)
+    if np.abs(steps).max() > LARGEST_NORM_BIAS:  # a bias far above the weights: these get fewer bits
+        scale *= np.abs(steps).max() / LARGEST_NORM_BIAS
+        steps = round_half_away(bias / scale * 2**NORM_FRACTION)
+    epsilon = max(1, round(node.op.eps * count**2 / float(before.scale) ** 2))
+    if epsilon + 2**16 * count**2 >= 2**62:
+        raise ModelError(
+            "the layer norm's eps is too large for its input's scale",
+            where=str(node.source),
+            next_step="look at the layer's range in the calibration data",
+        )
+    q, e = multipliers(np.array([scale / 2**NORM_FRACTION / np.float64(after.scale)]), str(node.source))
+    return {
+        "weight": round_half_away(weight / scale).astype(np.int32),
+        "bias": steps.astype(np.int32),
+        "epsilon": np.array([epsilon], np.int64),
+        "multiplier": q,
+        "exponent": e,
+    }
 
 
 def _factors(before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:

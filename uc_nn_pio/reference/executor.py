@@ -20,6 +20,7 @@ from uc_nn_pio.graph.ops import (
     Elementwise,
     Gather,
     Identity,
+    LayerNorm,
     Linear,
     LogSoftmax,
     MaxPool2d,
@@ -27,6 +28,7 @@ from uc_nn_pio.graph.ops import (
     Op,
     Pad,
     Permute,
+    PRelu,
     Reshape,
     Softmax,
     Sub,
@@ -35,6 +37,7 @@ from uc_nn_pio.reference.activation import activation
 from uc_nn_pio.reference.batch_norm import batch_norm
 from uc_nn_pio.reference.convolution import convolution
 from uc_nn_pio.reference.linear import linear
+from uc_nn_pio.reference.normalization import layer_norm, prelu
 from uc_nn_pio.reference.pooling import adaptive_avg_pool, avg_pool, max_pool
 from uc_nn_pio.reference.softmax import log_softmax, softmax
 
@@ -72,12 +75,14 @@ KERNELS: Mapping[type[Op], Kernel] = {
     Conv2d: convolution,
     Gather: gather,
     Identity: lambda graph, node, x: x,
+    LayerNorm: layer_norm,
     Linear: linear,
     LogSoftmax: lambda graph, node, x: log_softmax(node.op, x),
     MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).shape),
     Mul: lambda graph, node, a, b: _elementwise(node.op, a * b),
     Pad: lambda graph, node, x: padded(node.op, x),
     Permute: _reshape,
+    PRelu: prelu,
     Reshape: _reshape,
     Softmax: lambda graph, node, x: softmax(node.op, x),
     Sub: lambda graph, node, a, b: _elementwise(node.op, a - b),

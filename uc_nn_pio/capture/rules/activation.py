@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, affine, shape_without_batch
-from uc_nn_pio.capture.trace import Call, Trace
+import numpy as np
+
+from uc_nn_pio.capture.rules.base import (
+    Rule,
+    Step,
+    activation_input,
+    affine,
+    constant,
+    over_channels,
+    shape_without_batch,
+)
+from uc_nn_pio.capture.trace import Call, Shape, Trace
 from uc_nn_pio.errors import UnsupportedError
-from uc_nn_pio.graph.ops import Activation, Clamp
+from uc_nn_pio.graph.ops import Activation, Clamp, PRelu
 
 
 def _step(call: Call, trace: Trace, op: Activation) -> list[Step]:
@@ -26,6 +36,25 @@ def _plain(function: str) -> Rule:
 def leaky_relu(call: Call, trace: Trace) -> list[Step]:
     """x where x > 0, else slope * x."""
     return _step(call, trace, Activation("leaky_relu", slope=float(call.get("negative_slope", 0.01))))
+
+
+def prelu(call: Call, trace: Trace) -> list[Step]:
+    """x where x > 0, else a learned slope times x: one for all channels, or one for each."""
+    slope = constant(call, trace, "weight")
+    if slope is None:
+        raise UnsupportedError(f"{call.operator} without a slope is not supported")
+    if slope.array.size == 1:
+        return _step(call, trace, Activation("leaky_relu", slope=float(slope.array.ravel()[0])))
+    source = activation_input(call, trace)
+    shape = shape_without_batch(call, trace, call.outputs[0])
+    constants = {"slope": slope.moved(np.ravel)}
+
+    def step(read: str, made: str, of: Shape) -> Step:
+        return Step(PRelu(), "prelu", (read,), made, of, constants)
+
+    if len(shape) == 1:
+        return [step(source, call.outputs[0], shape)]
+    return over_channels(call, source, call.outputs[0], shape, 0, step)
 
 
 def elu(call: Call, trace: Trace) -> list[Step]:
@@ -95,6 +124,8 @@ RULES: dict[str, Rule] = {
     "hardswish.default": _plain("hardswish"),
     "silu.default": _plain("silu"),
     "gelu.default": gelu,
+    "prelu.default": prelu,
+    "_prelu_kernel.default": prelu,
     "elu.default": elu,
     "selu.default": elu,
     "celu.default": elu,

@@ -15,6 +15,7 @@ from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxIn
 from uc_nn_pio.emit.kernels.gather import GatherF32, GatherInt8, PadF32, PadInt8
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
 from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
+from uc_nn_pio.emit.kernels.normalization import LayerNormF32, LayerNormInt8, PReluF32, PReluInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
 from uc_nn_pio.emit.kernels.pool_int8 import AdaptiveAvgPool2dInt8, AvgPool2dInt8, MaxPool2dInt8
 from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
@@ -29,6 +30,8 @@ _FLOAT32 = (
     AvgPool2dF32,
     AdaptiveAvgPool2dF32,
     ActivationF32,
+    PReluF32,
+    LayerNormF32,
     SoftmaxF32,
     LogSoftmaxF32,
     PermuteF32,
@@ -46,6 +49,8 @@ _INT8 = (
     AvgPool2dInt8,
     AdaptiveAvgPool2dInt8,
     ActivationInt8,
+    PReluInt8,
+    LayerNormInt8,
     SoftmaxInt8,
     LogSoftmaxInt8,
     PermuteInt8,
@@ -105,7 +110,8 @@ _RESERVED = frozenset(
     (
         "context input set_row push_row row reset move run output argmax label hundredths pixels assert float table"
         " exp log sigmoid tanh hardsigmoid hardswish silu gelu gelu_tanh elu"
-        " requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap end_tap within"
+        " rsqrt inverse_root requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap end_tap"
+        " within"
     ).split()
 )
 _SUFFIXES = ("", *(f"_{part}" for part in "slot end at border weights scratch edges channel row middle table".split()))

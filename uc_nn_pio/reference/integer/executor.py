@@ -17,6 +17,7 @@ from uc_nn_pio.graph.ops import (
     Concat,
     Conv2d,
     Gather,
+    LayerNorm,
     Linear,
     LogSoftmax,
     MaxPool2d,
@@ -24,12 +25,14 @@ from uc_nn_pio.graph.ops import (
     Op,
     Pad,
     Permute,
+    PRelu,
     Softmax,
     Sub,
 )
 from uc_nn_pio.reference.executor import gather, padded
 from uc_nn_pio.reference.integer.elementwise import add, multiply, subtract
 from uc_nn_pio.reference.integer.layers import convolution, linear
+from uc_nn_pio.reference.integer.normalization import layer_norm, prelu
 from uc_nn_pio.reference.integer.pooling import adaptive_avg_pool, avg_pool, max_pool
 from uc_nn_pio.reference.integer.tables import activation, log_softmax, softmax
 
@@ -45,12 +48,14 @@ KERNELS: Mapping[type[Op], Kernel] = {
     Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
     Gather: gather,
+    LayerNorm: layer_norm,
     Linear: linear,
     LogSoftmax: log_softmax,
     MaxPool2d: lambda graph, node, x: max_pool(node.op, x, graph.tensor(node.output).shape),
     Mul: multiply,
     Pad: lambda graph, node, x: padded(node.op, x, graph.tensor(node.output).quant.zero_point),
     Permute: lambda graph, node, x: x.reshape(len(x), *graph.tensor(node.output).shape),
+    PRelu: prelu,
     Softmax: softmax,
     Sub: subtract,
 }
