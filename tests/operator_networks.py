@@ -1,12 +1,19 @@
-"""Small torch networks, one or more for every family of operators, for tests of capture, kernels and boards."""
+"""Small torch networks, one or more for every family of operators, for tests of kernels and boards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
+
+from tests.emit.int8_networks import Network
+from uc_nn_pio.capture import capture_module
+from uc_nn_pio.graph.quant import to_int8
+from uc_nn_pio.lower import lower
+from uc_nn_pio.quantize import Method, calibrate, quantize
 
 Shape = tuple[int, ...]
 
@@ -190,3 +197,23 @@ def network(name: str) -> tuple[nn.Module, Shape]:
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.5, 2)
     return module.eval(), shape
+
+
+SAMPLES = 6
+
+
+def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of the network, and torch's outputs."""
+    module, shape = network(name)
+    x = torch.randn(SAMPLES, *shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return x.numpy(), np.concatenate([module(sample[None]).numpy() for sample in x])
+
+
+def int8_network(name: str) -> Network:
+    """The network in int8, calibrated with its samples; and these."""
+    module, shape = network(name)
+    x, _ = samples(name)
+    graph = lower(capture_module(module, shape, "net"))
+    graph = quantize(graph, calibrate(graph, [x], Method.MINMAX))
+    return Network(graph, to_int8(x, graph.tensor(graph.inputs[0]).quant))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tests.emit.int8_networks import design_of_int8, random_int8_network, random_pooled_network, random_tuning
@@ -13,16 +12,14 @@ from tests.emit.test_activations import FUNCTIONS, network
 from tests.emit.test_branches import int8_network
 from tests.networks import design_of, random_network
 from tests.operator_networks import NETWORKS
+from tests.operator_networks import int8_network as int8_operators
 from tests.operator_networks import network as operator_network
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.capture import capture_module
 from uc_nn_pio.cost.parameters import cost_model, counts, weighted
 from uc_nn_pio.cost.work import work_of
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.emit.kernels.tuning import PLAIN
-from uc_nn_pio.lower import lower
-from uc_nn_pio.quantize import Method, calibrate, quantize
 
 MODEL = cost_model(load_board("hifive1_virtual"))
 
@@ -72,11 +69,8 @@ def test_functions(name: str) -> None:
 def test_operators(precision: str) -> None:
     found = 0
     for name in NETWORKS:
-        module, shape = operator_network(name)
         if precision == "float32":
-            found += walk(design_of(module, shape))
-            continue
-        graph = lower(capture_module(module, shape, "net"))
-        ranges = calibrate(graph, [np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)], Method.MINMAX)
-        found += walk(design_of_int8(quantize(graph, ranges), PLAIN))
+            found += walk(design_of(*operator_network(name)))
+        else:
+            found += walk(design_of_int8(int8_operators(name).graph, PLAIN))
     assert found > 100

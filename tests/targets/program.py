@@ -17,6 +17,8 @@ from tests.emit.harness import Case, case_of
 from tests.emit.int8_networks import design_of_int8, random_int8_network, random_tuning
 from tests.emit.test_branches import int8_network as branched_network
 from tests.emit.test_int8_random_networks import design_of_seed
+from tests.operator_networks import NETWORKS
+from tests.operator_networks import int8_network as operator_network
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.convert import Conversion, convert
 from uc_nn_pio.graph.layout import from_memory, to_memory
@@ -193,4 +195,14 @@ def branched_cases(seeds: range, ram: int) -> tuple[list[Case], list[np.ndarray]
         if design.plan.total_bytes <= ram:
             cases.append(case_of(design, network.inputs))
             expected.extend(integer.outputs_batch(network.graph, network.inputs).values())
+    return cases, expected
+
+
+def operator_cases() -> tuple[list[Case], list[np.ndarray]]:
+    """A small network of every family of operators."""
+    cases, expected = [], []
+    for number, name in enumerate(NETWORKS):
+        made = operator_network(name)
+        cases.append(case_of(design_of_int8(made.graph, random_tuning(number), f"net{number}"), made.inputs))
+        expected.extend(integer.outputs_batch(made.graph, made.inputs).values())
     return cases, expected

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.targets.fe310 import RAM_FOR_CONTEXT, run_on_fe310
-from tests.targets.program import branched_cases, differences, lenet5, lenet5_case, random_cases
+from tests.targets.program import branched_cases, differences, lenet5, lenet5_case, operator_cases, random_cases
 from uc_nn_pio.emit import compile_flags
 
 BOARD_FLAGS = compile_flags("int8", packed=True)
@@ -41,4 +41,9 @@ def test_random_networks(seeds: range, flags: tuple[str, ...], tmp_path: Path) -
 def test_networks_with_branches(tmp_path: Path) -> None:
     cases, expected = branched_cases(range(16), RAM_FOR_CONTEXT)
     assert len(cases) >= 12
+    assert not differences(run_on_fe310(cases, tmp_path, BOARD_FLAGS), expected, cases)
+
+
+def test_operators(tmp_path: Path) -> None:
+    cases, expected = operator_cases()
     assert not differences(run_on_fe310(cases, tmp_path, BOARD_FLAGS), expected, cases)

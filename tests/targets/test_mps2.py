@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.targets.mps2 import Machine, run_on_mps2
-from tests.targets.program import branched_cases, differences, lenet5, lenet5_case, random_cases
+from tests.targets.program import branched_cases, differences, lenet5, lenet5_case, operator_cases, random_cases
 
 M3 = Machine("mps2-an385", "cortex-m3", aligned_only=True)
 M4 = Machine("mps2-an386", "cortex-m4")
@@ -38,6 +38,12 @@ def test_random_networks(build: int, tmp_path: Path) -> None:
 def test_networks_with_branches(machine: Machine, level: str, tmp_path: Path) -> None:
     cases, expected = branched_cases(range(12), RAM)
     assert len(cases) == 12
+    assert not differences(run_on_mps2(cases, tmp_path, machine, [level]), expected, cases)
+
+
+@pytest.mark.parametrize(("machine", "level"), [(M3, "-Os"), (M4, "-O2")], ids=["cortex-m3", "cortex-m4"])
+def test_operators(machine: Machine, level: str, tmp_path: Path) -> None:
+    cases, expected = operator_cases()
     assert not differences(run_on_mps2(cases, tmp_path, machine, [level]), expected, cases)
 
 
