@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from uc_nn_pio.capture import capture_module
-from uc_nn_pio.convert import make_design
+from uc_nn_pio.converter import make_design
 from uc_nn_pio.design import Design
 from uc_nn_pio.spec import InputSpec, MemorySpec, ModelSource, ModelSpec, OutputSpec
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.test_convert import folder as folder  # the fixture
-from tests.test_convert import write
+from tests.test_converter import folder as folder  # the fixture
+from tests.test_converter import write
 from uc_nn_pio import __version__
 from uc_nn_pio.cli import main
 
@@ -56,7 +56,7 @@ def _missing_weight(folder: Path) -> None:
 
 def _unsupported(folder: Path) -> None:
     path = folder / "net.py"
-    path.write_text(path.read_text().replace("return self.output", "return 1 + self.output"))
+    path.write_text(path.read_text().replace("return self.output", "return 1 / self.output"))
 
 
 def _wrong_shape(folder: Path) -> None:
@@ -76,7 +76,7 @@ def _no_budget(folder: Path) -> None:
         (_unknown_key, "weights"),
         (_nan, "conv.weight"),
         (_missing_weight, "conv.bias"),
-        (_unsupported, "add"),
+        (_unsupported, "reciprocal"),
         (_wrong_shape, "output"),
         (_no_budget, "10 B"),
     ],

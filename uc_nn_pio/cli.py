@@ -156,7 +156,7 @@ def _new(args: argparse.Namespace) -> None:
 
 def _conversion(args: argparse.Namespace):
     from uc_nn_pio.boards import load_board
-    from uc_nn_pio.convert import convert
+    from uc_nn_pio.converter import convert
 
     return convert(args.spec, load_board(args.board) if args.board else None)
 
@@ -205,7 +205,7 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 
 def _validate(args: argparse.Namespace) -> int:
-    from uc_nn_pio.validate import validate
+    from uc_nn_pio.validation import validate
 
     result = validate(args.spec, on=args.on)
     print(json.dumps(result.as_dict(), indent=2) if args.json else result.text())

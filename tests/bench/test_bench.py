@@ -17,7 +17,7 @@ from uc_nn_pio.bench.record import recorded, worse
 from uc_nn_pio.bench.rows import row
 from uc_nn_pio.bench.toolchain import compile_model, object_sizes, version
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 
 GRAY = np.full((1, 1, 32, 32), 128, np.uint8)
 

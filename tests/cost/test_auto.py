@@ -9,7 +9,7 @@ import pytest
 from uc_nn_pio.bench.networks import NETWORKS
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.choose import alternatives, choose
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.emit.kernels import select
 from uc_nn_pio.emit.kernels.tuning import tuning_of

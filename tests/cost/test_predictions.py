@@ -12,7 +12,7 @@ from uc_nn_pio.bench.layers import layer_costs
 from uc_nn_pio.bench.networks import NETWORKS, board_of
 from uc_nn_pio.bench.record import recorded
 from uc_nn_pio.boards import Board, load_board
-from uc_nn_pio.convert import convert, design_of_graph
+from uc_nn_pio.converter import convert, design_of_graph
 from uc_nn_pio.cost.predict import predictor
 from uc_nn_pio.spec import InputSpec, MemorySpec, ModelSource, ModelSpec, OutputSpec
 

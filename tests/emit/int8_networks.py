@@ -16,7 +16,7 @@ import numpy as np
 from tests.graph.torch_graph import graph_of
 from tests.networks import random_network
 from uc_nn_pio.boards import Board, Region
-from uc_nn_pio.convert import design_of_graph
+from uc_nn_pio.converter import design_of_graph
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels.tuning import Tuning
 from uc_nn_pio.errors import ModelError

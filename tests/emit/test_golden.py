@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.spec import MemorySpec, load_spec
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -17,7 +17,7 @@ from torch.nn import functional
 from tests.firmware.build import build_firmware
 from tests.table1 import EXAMPLE, Table1Net
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.reference import integer
 from uc_nn_pio.samples import network_input
 from uc_nn_pio.spec import load_spec

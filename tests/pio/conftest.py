@@ -75,8 +75,8 @@ int main(void)
 }
 """
 
-# Stands in for `uc_nn_pio.convert`: a second without torch. The guard around it, and all that PlatformIO does with the
-# result, are the real ones; tests/pio/test_demo.py and the end-to-end tests run the real converter.
+# Stands in for `uc_nn_pio.converter`: a second without torch. The guard around it, and all that PlatformIO does with
+# the result, are the real ones; tests/pio/test_demo.py and the end-to-end tests run the real converter.
 STAND_IN = """\
 import os, runpy, sys, types
 from pathlib import Path
@@ -111,9 +111,9 @@ def convert(spec, board=None):
     return Conversion(name, {{f"{{name}}.h": header, f"{{name}}.c": source}}, (spec.resolve(), weights.resolve()))
 
 
-module = types.ModuleType("uc_nn_pio.convert")
+module = types.ModuleType("uc_nn_pio.converter")
 module.convert, module.Conversion = convert, Conversion
-sys.modules["uc_nn_pio.convert"] = module
+sys.modules["uc_nn_pio.converter"] = module
 sys.path.insert(0, {root!r})
 sys.argv = sys.argv[2:]
 runpy.run_module("uc_nn_pio.pio.generate", run_name="__main__")

@@ -9,7 +9,7 @@ import pytest
 from uc_nn_pio.bench.measure import Measurement, measure
 from uc_nn_pio.bench.networks import NETWORKS, pictures
 from uc_nn_pio.boards import Board, load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.report import report, report_text
 
 

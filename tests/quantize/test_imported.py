@@ -15,7 +15,7 @@ from torch import nn
 from tests.capture.helpers import write_spec
 from tests.capture.quantized_layers import OPS, QDQ, Quantized, random_quantized
 from uc_nn_pio.capture import capture, capture_module, load_model
-from uc_nn_pio.convert import Conversion, convert, make_design
+from uc_nn_pio.converter import Conversion, convert, make_design
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ErrorGroup, ModelError, SpecError, UcNnError, UnsupportedError
@@ -26,7 +26,7 @@ from uc_nn_pio.lower import lower
 from uc_nn_pio.quantize import Range, lift, quantize_imported, unquantized
 from uc_nn_pio.reference import integer
 from uc_nn_pio.spec import CalibrationSpec, InputSpec, ModelSource, ModelSpec, Preprocess, load_spec
-from uc_nn_pio.validate.host import HostModel
+from uc_nn_pio.validation.host import HostModel
 
 FOLDER = Path(__file__).parent / "pt2e"
 SHAPE = (2, 10, 13)

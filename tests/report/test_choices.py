@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.design import Design
 from uc_nn_pio.report import report, report_text
 from uc_nn_pio.spec import LEAST, MemorySpec, load_spec

@@ -10,7 +10,7 @@ import pytest
 
 from uc_nn_pio.bench.networks import NETWORKS
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.schedule import Plan, Problem, RowNeed, Step, Streamed, check, make_plan, streamable
 from uc_nn_pio.spec import MemorySpec

@@ -20,12 +20,12 @@ from tests.emit.test_int8_random_networks import design_of_seed
 from tests.operator_networks import NETWORKS
 from tests.operator_networks import int8_network as operator_network
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.graph.layout import from_memory, to_memory
 from uc_nn_pio.graph.quant import to_int8
 from uc_nn_pio.reference import integer
 from uc_nn_pio.samples import network_input
-from uc_nn_pio.validate import load_samples
+from uc_nn_pio.validation import load_samples
 
 LENET5 = Path(__file__).parents[2] / "examples" / "lenet5_camera" / "models" / "lenet5.yaml"
 SUPPORT = Path(__file__).parent / "support"

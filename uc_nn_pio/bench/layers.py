@@ -10,7 +10,7 @@ from pathlib import Path
 from uc_nn_pio.bench.measure import MOST_INSTRUCTIONS, build, render_program
 from uc_nn_pio.bench.watch import MARK, Costs, Watch
 from uc_nn_pio.boards import Board
-from uc_nn_pio.convert import Conversion
+from uc_nn_pio.converter import Conversion
 from uc_nn_pio.cost.calls import calls_of
 from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.design import Design

@@ -22,7 +22,7 @@ import numpy as np
 from uc_nn_pio.bench.toolchain import compile_model, compiler, link, object_sizes, version
 from uc_nn_pio.bench.watch import Costs, TableReads, Watch
 from uc_nn_pio.boards import Board
-from uc_nn_pio.convert import Conversion
+from uc_nn_pio.converter import Conversion
 from uc_nn_pio.errors import VirtualBoardError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.pio.board_files import render_board_files
@@ -64,11 +64,11 @@ class Measurement:
 def measure(
     conversion: Conversion, pictures: np.ndarray, board: Board, core_hz: int, flash: str = "reset"
 ) -> Measurement:
-    """Run a converted model on raw pictures (N, C, H, W) uint8.
+    """Run a converted model on raw pictures (N, C, H, W) uint8, or vectors (N, F) of an int8 model, plus 128.
 
     Args:
-        conversion: the model; its input is an image.
-        pictures: what ``set_row`` is given.
+        conversion: the model.
+        pictures: what ``set_row`` is given; a vector is written as it is.
         board: the virtual board, or one with more RAM.
         core_hz: the core clock. Cycles do not depend on it.
         flash: how it is read: a value of ``custom_uc_nn_flash``.
@@ -79,7 +79,7 @@ def measure(
     """
     from uc_nn_pio.virtual import VirtualBoard
 
-    rows = pictures.shape[2]
+    rows = pictures.shape[2] if pictures.ndim == 4 else 1
     with tempfile.TemporaryDirectory(prefix="uc_nn_bench_") as temporary:
         folder = Path(temporary)
         write_sources(folder, conversion, pictures, board, core_hz, flash)
@@ -123,7 +123,8 @@ def write_sources(
 
 
 def _main(name: str, pictures: np.ndarray) -> str:
-    return render_program("main.c.j2", name, pictures=to_memory(pictures, rank=3).tolist())
+    flat = to_memory(pictures, rank=pictures.ndim - 1)
+    return render_program("main.c.j2", name, pictures=flat.tolist(), vector=pictures.ndim == 2)
 
 
 def render_program(template: str, model: str, **variables: object) -> str:

@@ -20,7 +20,7 @@ import uc_nn_pio.cost
 from uc_nn_pio.bench.fit import Sample, errors_of, fit
 from uc_nn_pio.bench.layers import layer_costs
 from uc_nn_pio.boards import Board, load_board
-from uc_nn_pio.convert import design_of_graph
+from uc_nn_pio.converter import design_of_graph
 from uc_nn_pio.cost.parameters import CostModel, stream_of
 from uc_nn_pio.cost.prediction import Cost
 from uc_nn_pio.cost.work import work_of

@@ -14,7 +14,7 @@ from typing import Any
 from uc_nn_pio.bench.measure import Measurement, Run, measure
 from uc_nn_pio.bench.networks import NETWORKS, WAYS, Network, Pictures, board_of, pictures
 from uc_nn_pio.boards import Board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.design import graph_hash
 from uc_nn_pio.graph.cost import total_macs
 from uc_nn_pio.spec import ModelSpec, ValidateSpec
@@ -73,7 +73,7 @@ def accuracy_of(spec: ModelSpec, file: Path | None = None) -> dict[str, Any]:
 
     ``file`` takes the place of the spec's own test data: network stage, as ``images`` and ``labels``.
     """
-    from uc_nn_pio.validate import validate
+    from uc_nn_pio.validation import validate
 
     if file is not None:
         spec = replace(spec, validate=ValidateSpec(file, "network"))

@@ -16,7 +16,7 @@ from uc_nn_pio.bench.measure import measure
 from uc_nn_pio.bench.networks import NETWORKS, pictures
 from uc_nn_pio.bench.rows import CLOCKS_HZ
 from uc_nn_pio.boards import Board, load_board
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.errors import UcNnError
 
 VARIED: Mapping[str, tuple[Any, ...]] = {

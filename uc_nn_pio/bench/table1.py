@@ -11,7 +11,7 @@ from uc_nn_pio.bench.measure import write_sources
 from uc_nn_pio.bench.networks import NETWORKS
 from uc_nn_pio.bench.toolchain import compile_model, link, object_sizes, section_sizes, version
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.errors import ToolError
 
 EMPTY = "int main(void);\nint main(void)\n{\n    for (;;) {\n    }\n}\n"

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from uc_nn_pio.boards import Board
-from uc_nn_pio.convert import Conversion
+from uc_nn_pio.converter import Conversion
 from uc_nn_pio.errors import ToolError
 from uc_nn_pio.pio.packages import compiler_prefix
 from uc_nn_pio.resources import resources

@@ -18,7 +18,7 @@ from typing import Any
 
 import uc_nn_pio
 from uc_nn_pio.boards import Board, Region, board_ids, load_board
-from uc_nn_pio.convert import Conversion, convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.errors import BoardError, ErrorGroup, SpecError, UcNnError
 from uc_nn_pio.escape import terminal
 from uc_nn_pio.files import write_files

@@ -13,12 +13,12 @@ import pytest
 
 from uc_nn_pio.capture import load_model
 from uc_nn_pio.capture.inference import run_module
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.preprocess import preprocess
 from uc_nn_pio.reference import outputs
 from uc_nn_pio.spec import load_spec
-from uc_nn_pio.validate import load_samples, validate
-from uc_nn_pio.validate.host import HostModel
+from uc_nn_pio.validation import load_samples, validate
+from uc_nn_pio.validation.host import HostModel
 from uc_nn_pio.virtual.scene import fit_picture
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.validate.measure_robustness import DIGITS, SPEC, STRENGTHS, accuracy, frames
-from uc_nn_pio.convert import convert
-from uc_nn_pio.validate.host import HostModel
+from tests.validation.measure_robustness import DIGITS, SPEC, STRENGTHS, accuracy, frames
+from uc_nn_pio.converter import convert
+from uc_nn_pio.validation.host import HostModel
 from uc_nn_pio.virtual.scene import Effects, fit_picture
 
 MANUAL = Path(__file__).parents[2] / "docs" / "virtual-board.md"

@@ -17,7 +17,7 @@ from uc_nn_pio.graph.quant import to_int8, to_real
 from uc_nn_pio.reference import integer
 from uc_nn_pio.samples import network_input, read_samples
 from uc_nn_pio.spec import ModelSpec, load_spec
-from uc_nn_pio.validate.host import HostModel
+from uc_nn_pio.validation.host import HostModel
 
 TARGETS = ("host",)
 
@@ -73,7 +73,7 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     """
     from uc_nn_pio.capture import load_model  # imports torch
     from uc_nn_pio.capture.inference import run_module
-    from uc_nn_pio.convert import convert
+    from uc_nn_pio.converter import convert
 
     if on not in TARGETS:
         raise NotBuiltError(f"validation on {on!r} is not built yet", next_step=f"use --on {' or '.join(TARGETS)}")

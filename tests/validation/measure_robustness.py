@@ -1,6 +1,6 @@
 """How well the example's network reads digits when the camera's view is spoiled: the table of docs/virtual-board.md.
 
-``python tests/validate/measure_robustness.py [DIGITS]``: each digit is ink on paper in front of the virtual camera,
+``python tests/validation/measure_robustness.py [DIGITS]``: each digit is ink on paper in front of the virtual camera,
 seen through the square window that the firmware sets, with one effect at a time; every second pixel of every second row
 goes through the generated C, compiled for this machine.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uc_nn_pio.convert import convert
-from uc_nn_pio.validate.host import HostModel
+from uc_nn_pio.converter import convert
+from uc_nn_pio.validation.host import HostModel
 from uc_nn_pio.virtual.scene import SQUARE, Effects, Scene
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.convert import convert
+from uc_nn_pio.converter import convert
 from uc_nn_pio.errors import ModelError, PlanError
 from uc_nn_pio.report import report_text
 
