@@ -218,6 +218,8 @@ def pad(call: Call, trace: Trace) -> list[Step]:
     grown = [(max(before, 0), max(after, 0)) for before, after in ends]
     kept = tuple(slice(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(ends, trace.shapes[source], strict=True))
     numbers = _numbered(trace, source)[kept]
+    if not numbers.size:
+        raise UnsupportedError("padding that cuts everything off is not supported", next_step="look at its amounts")
     if mode in _MODES:
         return [gather(call, source, call.outputs[0], np.pad(numbers, grown, mode=_MODES[mode])[0])]
     steps = []
