@@ -140,13 +140,13 @@ class Batches(Sequence):
 
 def network_input(images: np.ndarray, how: Preprocess, stage: str) -> np.ndarray:
     """(N, *input shape) uint8 as the network's input, float32: :func:`~uc_nn_pio.preprocess.preprocess` for a batch of
-    maps or of vectors."""
+    maps, signals or vectors."""
     return _by_table(_tables(images.shape[1:], how, stage), images)
 
 
 def _tables(shape: tuple[int, ...], how: Preprocess, stage: str) -> np.ndarray:
-    """What preprocessing gives for each byte, float32: (C, 256) for maps, (256,) for vectors. Exact fractions make it,
-    which takes far longer than to look it up."""
+    """What preprocessing gives for each byte, float32: (C, 256) for maps and signals, (256,) for vectors. Exact
+    fractions make it, which takes far longer than to look it up."""
     every = np.arange(256, dtype=np.uint8)
     if len(shape) == 1:
         return preprocess(every, how, stage)
@@ -155,4 +155,7 @@ def _tables(shape: tuple[int, ...], how: Preprocess, stage: str) -> np.ndarray:
 
 
 def _by_table(tables: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return tables[images] if tables.ndim == 1 else tables[np.arange(len(tables)).reshape(-1, 1, 1), images]
+    if tables.ndim == 1:
+        return tables[images]
+    channels = np.arange(len(tables)).reshape(-1, *(1,) * (images.ndim - 2))
+    return tables[channels, images]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from uc_nn_pio.spec.layers import LAYERS
 from uc_nn_pio.spec.names import HEADERS, KEYWORDS, name_problem, suggested_name
 
-INFERRED = {"in_channels", "in_features", "num_features"}
+INFERRED = {"num_channels", "in_channels", "in_features", "num_features"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -13,10 +13,10 @@ from uc_nn_pio.spec import LayerSpec
 
 # The argument that a layer's input decides, and the axis (with the batch axis) that it is the size of.
 _INFERRED = {
-    "Conv2d": "in_channels",
+    **dict.fromkeys(("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"), "in_channels"),
     "Linear": "in_features",
-    "BatchNorm1d": "num_features",
-    "BatchNorm2d": "num_features",
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"), "num_features"),
+    "GroupNorm": "num_channels",
 }
 
 
@@ -75,7 +75,7 @@ def _arguments(layer: LayerSpec, value: torch.Tensor) -> dict[str, object]:
 
 def _run(module: torch.nn.Module, value: torch.Tensor, layer: LayerSpec, label: str) -> torch.Tensor:
     given = list(value.shape[1:])
-    if layer.type == "Linear" and value.ndim != 2:
+    if layer.type == "Linear" and value.ndim == 4:
         raise ModelError(
             f"{label} gets a tensor of shape {given}, and takes a flat one",
             where=layer.location,

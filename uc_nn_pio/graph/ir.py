@@ -91,7 +91,8 @@ class Graph:
     """A network: nodes in execution order. Checked on construction.
 
     Raises:
-        ModelError: a name is used before it is made, made twice, or missing; shapes do not fit the operator.
+        ModelError: a name is used before it is made, made twice, or missing; two nodes have one name; shapes do not fit
+            the operator.
     """
 
     name: str
@@ -121,6 +122,9 @@ class Graph:
         for name in (*self.outputs, *made):
             if name not in made or name not in self.tensors:
                 raise ModelError(f"tensor {name!r} is not in the graph", where=self.name)
+        names = [node.name for node in self.nodes]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ModelError(f"two nodes are named {min(twice)!r}", where=self.name)
         for node in self.nodes:
             shapes = {role: self.constants[name].shape for role, name in node.constants.items()}
             inputs = [self.tensors[name].shape for name in node.inputs]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from uc_nn_pio.graph.ir import Graph, Node
 from uc_nn_pio.graph.ops import Activation, Gather, Reshape
 from uc_nn_pio.lower.drop_unused import drop_unused
-from uc_nn_pio.lower.rewrite import fresh, substitute
+from uc_nn_pio.lower.rewrite import fresh, sole_consumer, substitute
 
 
 def sink_reshapes(graph: Graph) -> Graph:
@@ -22,8 +22,11 @@ def sink_reshapes(graph: Graph) -> Graph:
         name = fresh(f"{function.output}_before_{reshape.name}", graph.tensors)
         tensor = replace(graph.tensor(before), name=name)
         moved = replace(function, inputs=(before,), outputs=(name,))
-        behind = replace(reshape, inputs=(name,), outputs=function.outputs)
-        graph = drop_unused(substitute(graph, {function.output: [moved, behind]}, tensors={name: tensor}))
+        alone = sole_consumer(graph, reshape.output) is function
+        own = reshape.name if alone else fresh(f"{reshape.name}_{function.name}", [node.name for node in graph.nodes])
+        behind = replace(reshape, name=own, inputs=(name,), outputs=function.outputs)
+        replacements = {function.output: [moved, behind]} | ({reshape.output: []} if alone else {})
+        graph = drop_unused(substitute(graph, replacements, tensors={name: tensor}))
     return graph
 
 

@@ -330,9 +330,9 @@ MAX_ELEMENTS = 1 << 24
 
 @dataclass(frozen=True)
 class Shape(Kind):
-    """(C, H, W) or (N,)."""
+    """(C, H, W), (C, L) or (N,)."""
 
-    expects: str = "[C, H, W], or [N] for a vector, in whole numbers of at least 1"
+    expects: str = "[C, H, W], [C, L] for a signal or [N] for a vector, in whole numbers of at least 1"
 
     def read(self, value: Value, reader: Reader) -> Any:
         if value.kind != "list":
@@ -341,11 +341,8 @@ class Shape(Kind):
         if any(size is BAD for size in sizes):
             return BAD
         shown = ", ".join(map(str, sizes))
-        if len(sizes) not in (1, 3):
-            hint = {
-                2: f"for gray pictures write [1, {shown}]",
-                4: f"leave the batch axis out: [{', '.join(map(str, sizes[1:]))}]",
-            }
+        if len(sizes) not in (1, 2, 3):
+            hint = {4: f"leave the batch axis out: [{', '.join(map(str, sizes[1:]))}]"}
             return reader.bad(value, f"{value.key} must be {self.expects}, not [{shown}]", None, hint.get(len(sizes)))
         elements = 1
         for size in sizes:
@@ -357,8 +354,7 @@ class Shape(Kind):
         return tuple(sizes)
 
     def schema(self) -> dict[str, Any]:
-        counts = [{"minItems": n, "maxItems": n} for n in (1, 3)]
-        return {"type": "array", "items": Whole(1, 65535).schema(), "anyOf": counts}
+        return {"type": "array", "items": Whole(1, 65535).schema(), "minItems": 1, "maxItems": 3}
 
 
 @dataclass(frozen=True)

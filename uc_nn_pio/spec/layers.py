@@ -6,7 +6,7 @@ mistake is found in the file, with line and column, before torch is even importe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,54 @@ class OrNull(Kind):
 
 
 @dataclass(frozen=True)
+class OneOf(Kind):
+    """A kind, or one of torch's words."""
+
+    kind: Kind
+    words: tuple[str, ...]
+
+    def __init__(self, kind: Kind, *words: str) -> None:
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "words", words)
+
+    @property
+    def expects(self) -> str:  # type: ignore[override]
+        return f"{self.kind.expects}, {' or '.join(self.words)}"
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        if value.kind == "text":
+            return value.text if value.text in self.words else self.wrong(value, reader)
+        return self.kind.read(value, reader)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self.kind.schema(), {"enum": list(self.words)}]}
+
+
+@dataclass(frozen=True)
+class OneOrList(Kind):
+    """One value for all sides, or a list of ``count``; a tuple in the latter case."""
+
+    kind: Kind
+    count: int
+
+    @property
+    def expects(self) -> str:  # type: ignore[override]
+        return f"{self.kind.expects}, or a list of {self.count}"
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        if value.kind != "list":
+            return self.kind.read(value, reader)
+        if len(value.items) != self.count:
+            return self.wrong(value, reader)
+        found = [self.kind.read(item, reader) for item in value.items]
+        return BAD if any(item is BAD for item in found) else tuple(found)
+
+    def schema(self) -> dict[str, Any]:
+        items = {"type": "array", "items": self.kind.schema(), "minItems": self.count, "maxItems": self.count}
+        return {"anyOf": [self.kind.schema(), items]}
+
+
+@dataclass(frozen=True)
 class Layer:
     """A class of torch.nn. ``needed`` arguments have no default; those that capture infers are not among them."""
 
@@ -121,59 +169,121 @@ _BATCH_NORM = Layer(
     }
 )
 
+_EPS = {"eps": Real(0, None, "of at least 0")}
+_AFFINE = {"affine": Switch()}
+_OLD_LIMITS = {"min_value": OrNull(Real()), "max_value": OrNull(Real())}
+_INSTANCE_NORM = _BATCH_NORM
+
+
+def _conv(numbers: Callable[..., Kind], padding: Kind) -> Layer:
+    arguments = {
+        "in_channels": _COUNT,
+        "out_channels": _COUNT,
+        "kernel_size": numbers(),
+        "stride": numbers(),
+        "padding": padding,
+        "dilation": numbers(),
+        "groups": _COUNT,
+        "bias": Switch(),
+        "padding_mode": Text(),
+    }
+    return Layer(arguments, ("out_channels", "kernel_size"))
+
+
+def _transposed(numbers: Callable[..., Kind]) -> Layer:
+    plain = _conv(numbers, numbers(0))
+    return Layer({**plain.arguments, "output_padding": numbers(0)}, plain.needed)
+
+
+def _max_pool(numbers: Callable[..., Kind]) -> Layer:
+    arguments = {
+        "kernel_size": numbers(),
+        "stride": OrNull(numbers()),
+        "padding": numbers(0),
+        "dilation": numbers(),
+        "return_indices": Switch(),
+        "ceil_mode": Switch(),
+    }
+    return Layer(arguments, ("kernel_size",))
+
+
+def _avg_pool(numbers: Callable[..., Kind], **more: Kind) -> Layer:
+    arguments = {
+        "kernel_size": numbers(),
+        "stride": OrNull(numbers()),
+        "padding": numbers(0),
+        "ceil_mode": Switch(),
+        "count_include_pad": Switch(),
+        **more,
+    }
+    return Layer(arguments, ("kernel_size",))
+
+
+def _single(least: int = 1) -> Whole:
+    return Whole(least, 65535)
+
+
+_SIZES = ListOf(Whole(1, 65535))
+_AROUND_2D = Layer({"padding": OneOrList(Whole(-64, 64), 4)}, ("padding",))
+
 LAYERS: Mapping[str, Layer] = {
-    "Conv2d": Layer(
-        {
-            "in_channels": _COUNT,
-            "out_channels": _COUNT,
-            "kernel_size": Pair(),
-            "stride": Pair(),
-            "padding": ConvPadding(),
-            "dilation": Pair(),
-            "groups": _COUNT,
-            "bias": Switch(),
-            "padding_mode": Text(),
-        },
-        ("out_channels", "kernel_size"),
-    ),
-    "MaxPool2d": Layer(
-        {
-            "kernel_size": Pair(),
-            "stride": OrNull(Pair()),
-            "padding": Pair(0),
-            "dilation": Pair(),
-            "return_indices": Switch(),
-            "ceil_mode": Switch(),
-        },
-        ("kernel_size",),
-    ),
-    "AvgPool2d": Layer(
-        {
-            "kernel_size": Pair(),
-            "stride": OrNull(Pair()),
-            "padding": Pair(0),
-            "ceil_mode": Switch(),
-            "count_include_pad": Switch(),
-            "divisor_override": OrNull(_COUNT),
-        },
-        ("kernel_size",),
-    ),
+    "Conv1d": _conv(_single, OneOf(_single(0), "same", "valid")),
+    "Conv2d": _conv(Pair, ConvPadding()),
+    "ConvTranspose1d": _transposed(_single),
+    "ConvTranspose2d": _transposed(Pair),
+    "MaxPool1d": _max_pool(_single),
+    "MaxPool2d": _max_pool(Pair),
+    "AvgPool1d": _avg_pool(_single),
+    "AvgPool2d": _avg_pool(Pair, divisor_override=OrNull(_COUNT)),
+    "AdaptiveAvgPool1d": Layer({"output_size": _single()}, ("output_size",)),
     "AdaptiveAvgPool2d": Layer({"output_size": Pair(1, holes=True)}, ("output_size",)),
+    "AdaptiveMaxPool1d": Layer({"output_size": _single(), "return_indices": Switch()}, ("output_size",)),
+    "AdaptiveMaxPool2d": Layer({"output_size": Pair(1, holes=True), "return_indices": Switch()}, ("output_size",)),
     "Linear": Layer({"in_features": _COUNT, "out_features": _COUNT, "bias": Switch()}, ("out_features",)),
     "BatchNorm1d": _BATCH_NORM,
     "BatchNorm2d": _BATCH_NORM,
+    "LayerNorm": Layer(
+        {"normalized_shape": _SIZES, **_EPS, "elementwise_affine": Switch(), "bias": Switch()}, ("normalized_shape",)
+    ),
+    "GroupNorm": Layer({"num_groups": _COUNT, "num_channels": _COUNT, **_EPS, **_AFFINE}, ("num_groups",)),
+    "InstanceNorm1d": _INSTANCE_NORM,
+    "InstanceNorm2d": _INSTANCE_NORM,
     "ReLU": Layer(_INPLACE),
     "ReLU6": Layer(_INPLACE),
     "LeakyReLU": Layer({"negative_slope": Real(), **_INPLACE}),
+    "PReLU": Layer({"num_parameters": _COUNT, "init": Real()}),
+    "ELU": Layer({"alpha": Real(), **_INPLACE}),
+    "SELU": Layer(_INPLACE),
+    "CELU": Layer({"alpha": Real(), **_INPLACE}),
+    "GELU": Layer({"approximate": Text()}),
+    "SiLU": Layer(_INPLACE),
+    "Hardswish": Layer(_INPLACE),
+    "Hardsigmoid": Layer(_INPLACE),
+    "Hardtanh": Layer({"min_val": Real(), "max_val": Real(), **_INPLACE, **_OLD_LIMITS}),
     "Sigmoid": Layer({}),
     "Tanh": Layer({}),
     "Softmax": Layer({"dim": OrNull(_AXIS)}),
     "LogSoftmax": Layer({"dim": OrNull(_AXIS)}),
     "Flatten": Layer({"start_dim": _AXIS, "end_dim": _AXIS}),
+    "Unflatten": Layer({"dim": _AXIS, "unflattened_size": ListOf(Whole(-1, 1 << 24))}, ("dim", "unflattened_size")),
+    "ZeroPad2d": _AROUND_2D,
+    "ReflectionPad2d": _AROUND_2D,
+    "ReplicationPad2d": _AROUND_2D,
+    "Upsample": Layer(
+        {
+            "size": OrNull(Pair()),
+            "scale_factor": OrNull(Real(0, None, "above 0")),
+            "mode": Text(),
+            "align_corners": OrNull(Switch()),
+            "recompute_scale_factor": OrNull(Switch()),
+        }
+    ),
+    "PixelShuffle": Layer({"upscale_factor": _COUNT}, ("upscale_factor",)),
+    "PixelUnshuffle": Layer({"downscale_factor": _COUNT}, ("downscale_factor",)),
+    "ChannelShuffle": Layer({"groups": _COUNT}, ("groups",)),
     "Dropout": _DROPOUT,
     "Dropout2d": _DROPOUT,
     "Identity": Layer({}),
-    "Unflatten": Layer({"dim": _AXIS, "unflattened_size": ListOf(Whole(-1, 1 << 24))}, ("dim", "unflattened_size")),
 }
 """Classes of torch.nn by name. An argument of torch's that no network here needs (device, dtype) is not listed."""
 
