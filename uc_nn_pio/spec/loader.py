@@ -92,13 +92,13 @@ def _check_input(root: Value, values: dict[str, Any], reader: Reader) -> None:
     shape, how = given.get("shape"), given.get("preprocess", {})
     keys = root.entries["input"].entries if "input" in values else {}
     if shape is not None and len(shape) != 3 and "source" in given:
-        reader.bad(keys["source"], "a camera needs the shape [C, H, W]", f"input.shape has {len(shape)} axis")
+        reader.bad(keys["source"], "a camera needs the shape [C, H, W]", f"input.shape has {len(shape)} of three axes")
     before = len(reader.errors)
     for name in ("mean", "std"):
         if name not in how:
             continue
         at = keys["preprocess"].entries[name]
-        channels = shape[0] if shape is not None and len(shape) == 3 else 1
+        channels = shape[0] if shape is not None and len(shape) > 1 else 1
         if shape is not None and len(how[name]) != channels:
             why = f"input.shape has {channels} channel{'s' * (channels > 1)}; {name} has one number a channel"
             reader.bad(at, f"{at.key} has {len(how[name])} numbers, not {channels}", why)
