@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     report = _verb(verbs, "report", _report, "say what a model costs", "uc-nn report models/lenet5.yaml --ablation")
     _spec_arguments(report)
     report.add_argument("--ablation", action="store_true", help="what each of the paper's steps saves")
+    report.add_argument(
+        "--suggest", action="store_true", help="which layer to make smaller, for the RAM budget or for speed"
+    )
     report.add_argument("--json", action="store_true", help="as JSON")
 
     _verb(verbs, "ops", _ops, "list the operators that can be converted, in which precision", "uc-nn ops")
@@ -175,14 +178,32 @@ def _ops(args: argparse.Namespace) -> None:
     print(operators_text(), end="")
 
 
-def _report(args: argparse.Namespace) -> None:
+def _report(args: argparse.Namespace) -> int:
     from uc_nn_pio.report import ablation, ablation_text, report_text
 
+    if args.suggest:
+        return _suggest(args)
     conversion = _conversion(args)
     if args.json:
         print(json.dumps(ablation(conversion.design) if args.ablation else conversion.report, indent=2))
     else:
         print((ablation_text if args.ablation else report_text)(conversion.design))
+    return 0
+
+
+def _suggest(args: argparse.Namespace) -> int:
+    """1 where the network is over its budget."""
+    from uc_nn_pio.boards import load_board
+    from uc_nn_pio.converter import suggest
+    from uc_nn_pio.report.suggest import suggestions_data, suggestions_text
+    from uc_nn_pio.spec import load_spec
+
+    design, found, budget = suggest(load_spec(args.spec), load_board(args.board) if args.board else None)
+    if args.json:
+        print(json.dumps(suggestions_data(design, found, budget), indent=2))
+    else:
+        print(suggestions_text(design, found, budget))
+    return int(budget is not None and 0 <= budget < design.plan.total_bytes)
 
 
 def _calibrate(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ spec -> capture -> lower -> kernels -> schedule -> place -> emit, report
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from uc_nn_pio.emit import compile_flags
 from uc_nn_pio.emit.kernels import select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.emit.render import render
-from uc_nn_pio.errors import ModelError, SpecError
+from uc_nn_pio.errors import ModelError, PlanError, SpecError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
 from uc_nn_pio.place import ConstantPlacement, place_constants
@@ -27,7 +27,8 @@ from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_impor
 from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
 from uc_nn_pio.quantize.range_file import read_ranges
 from uc_nn_pio.report import report, report_line
-from uc_nn_pio.spec import ModelSpec, load_spec
+from uc_nn_pio.report.suggest import Suggestion, suggestions
+from uc_nn_pio.spec import LEAST, ModelSpec, load_spec
 
 DEFAULT_FIRMWARE_RESERVE = 4096
 """Bytes of a board's RAM left to drivers, data and stack where the spec does not say."""
@@ -97,6 +98,30 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     return design_of_graph(spec, captured, graph, board, noise)
 
 
+def suggest(spec: ModelSpec, board: Board | None) -> tuple[Design, list[Suggestion], int | None]:
+    """Which layers to narrow, for a spec whose network may be too large for its budget.
+
+    Returns:
+        the design (with the least RAM where the budget is not met), suggestions, and the budget in bytes.
+
+    Raises:
+        UcNnError: as :func:`convert`, but for the budget.
+    """
+    from uc_nn_pio.capture import capture  # imports torch
+
+    captured, budget = capture(spec).graph, budget_of(spec, board) or None  # the least is no budget to meet
+    try:
+        design = make_design(spec, captured, board)
+    except PlanError:
+        spec = replace(spec, memory=replace(spec.memory, ram_budget=LEAST, ram_weights="none"))
+        design = make_design(spec, captured, board)
+
+    def redesign(graph: Graph) -> Design:
+        return design_of_graph(spec, captured, graph, board)
+
+    return design, suggestions(design, redesign, budget), budget
+
+
 def _with_own_scales(spec: ModelSpec, lowered: Graph, imported: Imported) -> Graph:
     """The int8 graph of a network that PyTorch has quantized. Calibration is used for what it left in float alone.
 
@@ -126,7 +151,7 @@ def design_of_graph(
     Raises:
         UnsupportedError, PlanError: see the stages.
     """
-    budget, predicted = _budget(spec, board), predictor(board)
+    budget, predicted = budget_of(spec, board), predictor(board)
 
     def placed(choice: Choice) -> ConstantPlacement:
         room = _ram_for_weights(spec, budget, choice.plan.total_bytes)
@@ -150,7 +175,8 @@ def _ram_for_weights(spec: ModelSpec, budget: int | None, context: int) -> int:
     return left if asked == "auto" else min(int(asked), left)
 
 
-def _budget(spec: ModelSpec, board: Board | None) -> int | None:
+def budget_of(spec: ModelSpec, board: Board | None) -> int | None:
+    """Bytes of RAM that the model may have; None for no limit."""
     if spec.memory.ram_budget is not None:
         return spec.memory.ram_budget
     if board is None:
