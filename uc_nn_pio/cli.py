@@ -88,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
 
     _verb(verbs, "ops", _ops, "list the operators that can be converted, in which precision", "uc-nn ops")
 
+    guess = _verb(
+        verbs,
+        "guess",
+        _guess,
+        "guess a model spec from weights alone, to be filled in",
+        "uc-nn guess weights.pt -o models/mynet.yaml",
+    )
+    guess.add_argument("weights", type=Path, help="a state_dict (torch.save) or a safetensors file")
+    guess.add_argument("-o", "--output", type=Path, default=None, help="the spec to write; by default it is printed")
+
     calibrate = _verb(
         verbs,
         "calibrate",
@@ -204,6 +214,21 @@ def _suggest(args: argparse.Namespace) -> int:
     else:
         print(suggestions_text(design, found, budget))
     return int(budget is not None and 0 <= budget < design.plan.total_bytes)
+
+
+def _guess(args: argparse.Namespace) -> None:
+    from uc_nn_pio.capture.guess import guessed_spec
+    from uc_nn_pio.errors import SpecError
+    from uc_nn_pio.files import write_files
+
+    if args.output is None:
+        print(guessed_spec(args.weights, args.weights.stem), end="")
+        return
+    if args.output.exists():
+        raise SpecError(f"{args.output} is there already", next_step="name a new file, or delete that one")
+    text = guessed_spec(args.weights, args.output.stem, args.output.parent)
+    (path,) = write_files(args.output.parent, {args.output.name: text})
+    print(terminal(str(path)))
 
 
 def _calibrate(args: argparse.Namespace) -> None:

@@ -97,7 +97,7 @@ MISTAKES = {
     "unflatten": ("- Flatten\n    - Unflatten: {dim: 1, unflattened_size: [5, 5]}", "Unflatten"),
     "indices": ("- MaxPool2d: {kernel_size: 2, return_indices: true}", "return_indices"),
     "reserved": ("- ReLU: {name: forward}", "'forward'"),
-    "dotted": ("- ReLU: {name: a.b}", "'a.b'"),
+    "dotted": ("- ReLU: {name: a..b}", "'a..b'"),
     "stride over same": ("- Conv2d: {out_channels: 4, kernel_size: 3, stride: 2, padding: same}", "same"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -45,7 +46,7 @@ def build_layers(layers: Sequence[LayerSpec], shape: tuple[int, ...]) -> torch.n
     value = torch.zeros(1, *shape)
     for name, layer in zip(layer_names(layers), layers, strict=True):
         label = f"layer {name} ({layer.type})"
-        if "." in name or hasattr(torch.nn.Sequential, name):
+        if any(not part or hasattr(torch.nn.Sequential, part) for part in name.split(".")):
             raise ModelError(
                 f"a layer cannot be called {name!r}",
                 where=layer.location,
@@ -62,7 +63,27 @@ def build_layers(layers: Sequence[LayerSpec], shape: tuple[int, ...]) -> torch.n
             ) from None
         modules[name] = module
         value = _run(module, value, layer, label)
-    return torch.nn.Sequential(modules).eval()
+    return _nested(list(modules.items()), layers).eval()
+
+
+def _nested(modules: Sequence[tuple[str, torch.nn.Module]], layers: Sequence[LayerSpec]) -> torch.nn.Sequential:
+    """A name with dots is a layer in a Sequential of its own: ``features.0`` lies in ``features``.
+
+    Raises:
+        ModelError: the layers of one such Sequential do not stand together.
+    """
+    found: OrderedDict[str, torch.nn.Module] = OrderedDict()
+    parts = ((name.partition("."), module, layer) for (name, module), layer in zip(modules, layers, strict=True))
+    for head, members in itertools.groupby(parts, key=lambda part: part[0][0]):
+        inner = list(members)
+        if head in found:
+            raise ModelError(
+                f"the layers of {head} do not stand together", where=inner[0][2].location, next_step="reorder them"
+            )
+        alone = len(inner) == 1 and not inner[0][0][1]
+        below = [(name[2], module) for name, module, _ in inner]
+        found[head] = inner[0][1] if alone else _nested(below, [layer for *_, layer in inner])
+    return torch.nn.Sequential(found)
 
 
 def _arguments(layer: LayerSpec, value: torch.Tensor) -> dict[str, object]:

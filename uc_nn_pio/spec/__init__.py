@@ -4,7 +4,7 @@
 ``document.py`` the YAML itself, ``loader.py`` what holds between keys, ``schema.py`` the schema for editors.
 """
 
-from uc_nn_pio.spec.kinds import LEAST
+from uc_nn_pio.spec.kinds import FILL_IN, LEAST
 from uc_nn_pio.spec.loader import load_spec
 from uc_nn_pio.spec.model import (
     CalibrationSpec,
@@ -20,6 +20,7 @@ from uc_nn_pio.spec.model import (
 )
 
 __all__ = [
+    "FILL_IN",
     "LEAST",
     "CalibrationSpec",
     "InputSpec",

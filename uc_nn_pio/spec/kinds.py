@@ -209,6 +209,9 @@ class Number(Kind):
         return {"anyOf": [number, {"type": "string", "pattern": f"^{_DECIMAL}( ?/ ?{_DECIMAL})?$"}]}
 
 
+FILL_IN = "FILL_IN"
+"""Stands in a spec that was guessed where something has to be said by hand."""
+
 LEAST = 0
 """A RAM budget that nothing meets: the smallest context is taken, however slow."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from uc_nn_pio.errors import ErrorGroup, Location, SpecError
 from uc_nn_pio.spec.document import Value, read_document
 from uc_nn_pio.spec.keys import ROOT
-from uc_nn_pio.spec.kinds import BAD, Reader, Version
+from uc_nn_pio.spec.kinds import BAD, FILL_IN, Reader, Version
 from uc_nn_pio.spec.model import (
     CalibrationSpec,
     InputSpec,
@@ -36,6 +36,15 @@ def load_spec(path: Path) -> ModelSpec:
     document = read_document(path)
     reader = Reader(path.parent, list(document.errors))
     root = document.root
+    for value in _unfilled(root):
+        reader.bad(
+            value,
+            f"{value.key} is still to be filled in",
+            f"{FILL_IN} stands where the weights do not say what the network has",
+            "put in what it has; for a layer that is not there, delete the line",
+        )
+    if reader.errors:
+        raise _all(reader.errors)
     version = root.entries.get("spec")
     if version is not None and Version().read(version, reader) is BAD:
         # Another version may mean anything by its keys, so nothing else is worth saying.
@@ -48,6 +57,14 @@ def load_spec(path: Path) -> ModelSpec:
     if reader.errors:
         raise _all(reader.errors)
     return _build(path, values, document.sha256, dict(_locations(root)))
+
+
+def _unfilled(value: Value) -> Iterator[Value]:
+    """Values that are, or layers whose class is, :data:`FILL_IN`."""
+    if value.text == FILL_IN or FILL_IN in value.entries:
+        yield value
+    for inner in (*value.items, *value.entries.values()):
+        yield from _unfilled(inner)
 
 
 def _all(errors: list[Any]) -> Exception:
