@@ -56,10 +56,16 @@ COUNTS = {
     "permute": 10,
     "add": 20,
     "concat": 24,
+    "sub": 12,
+    "mul": 24,
+    "gather": 40,
+    "pad": 16,
+    "prelu": 16,
+    "layer_norm": 24,
 }
 """How many micro-kernels of each sort, in each precision."""
 
-BRANCHED = ("add", "concat")
+BRANCHED = ("add", "sub", "mul", "concat")
 
 NARROW = 8
 """One of so many has outputs whose range is far too narrow, which takes the long way to requantize."""
@@ -85,7 +91,7 @@ def measured(precision: str, sort: str) -> list[Sample]:
         design = _design(sort, number, precision, compact if number % COMPACT == 0 else board)
         rectified = number % 2 == 1
         costs, code = layer_costs(design, board, rectified)
-        # add and concat have convolutions in front
+        # those of two tensors have convolutions in front
         for kernel in design.kernels[-1:] if sort in BRANCHED else design.kernels:
             found.append(_sample(kernel, costs[kernel.name], None if sort in BRANCHED else code, board, rectified))
     return found
@@ -172,14 +178,30 @@ def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision
             at = build.add("softmax", ops.Softmax() if sort == "softmax" else ops.LogSoftmax(), x)
         case "permute":
             at = build.add("permute", ops.Permute("hwc_to_chw"), x, shape=(shape[0] * shape[1] * shape[2],))
-        case "add" | "concat":
+        case "gather":
+            index = draw.moved(shape)
+            made = index.shape if index.ndim == 3 else (index.size,)
+            at = build.add("gather", ops.Gather(), x, shape=made, index=index.ravel().astype(np.int32))
+        case "pad":
+            before, after = (tuple(rng.randint(0, 2) for _ in shape) for _ in range(2))
+            made = tuple(b + n + a for b, n, a in zip(before, shape, after, strict=True))
+            at = build.add("pad", ops.Pad(before, after), x, shape=made)
+        case "prelu":
+            at = build.add("prelu", ops.PRelu(), x, slope=values.uniform(0, 1, shape[0]))
+        case "layer_norm":
+            affine = {"weight": values.normal(size=shape[0]), "bias": values.normal(size=shape[0])}
+            at = build.add("norm", ops.LayerNorm(), x, **(affine if precision == "int8" or rng.random() < 0.7 else {}))
+        case "add" | "sub" | "mul" | "concat":
             # of two branches, for each of which a small convolution stands
             sides = []
             for side in ("left", "right"):
                 weight = values.normal(size=(shape[0], shape[0], 1, 1)).astype(np.float32)
                 bias = values.normal(size=shape[0]).astype(np.float32)
                 sides.append(build.add(side, ops.Conv2d(), x, weight=weight, bias=bias))
-            at = build.add(sort, ops.Add() if sort == "add" else ops.Concat(rng.randint(0, 2)), *sides)
+            if sort == "mul" and rng.random() < 0.5:
+                sides[1] = build.add("pixel", ops.AdaptiveAvgPool2d(), sides[1], shape=(shape[0], 1, 1))
+            op = {"add": ops.Add(), "sub": ops.Sub(), "mul": ops.Mul(), "concat": ops.Concat(rng.randint(0, 2))}[sort]
+            at = build.add(sort, op, *sides)
     return build.graph(at)
 
 
@@ -214,6 +236,21 @@ class _Shapes:
             macs = out * shape[0] // groups * kernel[0] * kernel[1] * shape[1] * shape[2] // (stride[0] * stride[1])
             if shape[0] % groups == 0 and macs <= self.most:
                 return ops.Conv2d(kernel, stride, padding, dilation, groups), out
+
+    def moved(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """Places of the elements of a slice, or of a transposed, a turned or a larger map."""
+        places = np.arange(shape[0] * shape[1] * shape[2]).reshape(shape)
+        match self.rng.randrange(5):
+            case 0:
+                return places[:, 1 : shape[1] - 1, :: self.rng.randint(1, 2)]
+            case 1:
+                return places.transpose(self.rng.sample(range(3), 3))
+            case 2:
+                return np.flip(places, self.rng.randint(0, 2))
+            case 3:
+                return places.repeat(2, axis=1).repeat(2, axis=2)
+            case _:
+                return places.transpose(1, 2, 0)[1:].ravel()
 
     def pool(self, kind: type[ops.MaxPool2d] | type[ops.AvgPool2d]) -> ops.Op:
         kernel = self.rng.choice(((2, 2), (2, 2), (2, 2), (3, 3), (1, 2), (2, 1), (4, 4)))

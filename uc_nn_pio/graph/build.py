@@ -45,7 +45,7 @@ class GraphBuilder:
             constants: arrays by role; None for a bias that is not there.
         """
         given = self._tensors[inputs[0]].shape
-        arrays = {role: np.asarray(array, np.float32) for role, array in constants.items() if array is not None}
+        arrays = {role: _constant(array) for role, array in constants.items() if array is not None}
         if isinstance(op, Conv2d):
             op = replace(op, conv_shape=convolved(op, given, len(arrays["weight"])))
         self._constants |= {f"{name}.{role}": array for role, array in arrays.items()}
@@ -60,6 +60,12 @@ class GraphBuilder:
         """The graph with these output tensors, checked."""
         constants = {name: array.copy() for name, array in self._constants.items()}
         return Graph(self._name, tuple(self._nodes), self._tensors, constants, tuple(self._inputs), outputs)
+
+
+def _constant(array: np.ndarray) -> np.ndarray:
+    """As float32; int32 stays."""
+    array = np.asarray(array)
+    return array if array.dtype == np.int32 else array.astype(np.float32)
 
 
 def _output_shape(op: Op, given: tuple[int, ...], arrays: dict[str, np.ndarray]) -> tuple[int, ...]:
