@@ -19,7 +19,7 @@ from tests.random_operators import OPERATORS, Drawn, Plan, random_plan
 from uc_nn_pio.capture import capture_module
 from uc_nn_pio.emit.kernels.branches import AddF32, MulF32, SubF32
 from uc_nn_pio.emit.render import render
-from uc_nn_pio.errors import ModelError, UnsupportedError
+from uc_nn_pio.errors import ErrorGroup, ModelError
 from uc_nn_pio.graph.quant import to_int8
 from uc_nn_pio.lower import lower
 from uc_nn_pio.quantize import Method, calibrate, quantize
@@ -74,7 +74,7 @@ def compare(plans: list[Plan], folder: Path, precision: str) -> Counter[str]:
         count["tried"] += 1
         try:
             made = (float_case if precision == "float32" else int8_case)(f"net{number}", plan)
-        except (UnsupportedError, ModelError) as error:
+        except (ErrorGroup, ModelError) as error:
             count["refused"] += 1
             count[str(error).splitlines()[0][:100]] += 1
             continue

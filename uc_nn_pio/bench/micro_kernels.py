@@ -138,7 +138,9 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
                 output=OutputSpec(),
                 memory=MemorySpec(),
             )
-            return design_of_graph(spec, graph, graph, board)
+            design = design_of_graph(spec, graph, graph, board)
+            if not any(kernel.free_in_place for kernel in design.kernels):
+                return design
         except UcNnError:
             continue  # a window larger than its map: draw again
     raise UcNnError(f"no micro-kernel {sort} {number} was drawn")

@@ -39,6 +39,7 @@ class Predictor:
         costs = [self._model.of(kernel.cost_class, kernel.input.dtype.value) for kernel in kernels]
         calls = calls_of(kernels)
         sizes = _code_bytes(works, costs)
+        sizes = [0 if kernel.free_in_place else size for kernel, size in zip(kernels, sizes, strict=True)]
         bodies = _bodies(works)
         waits = code_waits(sizes, calls.order, bodies, self._board.details["icache"])
         layers = tuple(
@@ -50,6 +51,8 @@ class Predictor:
     def _layer(
         self, kernel: Kernel, work: Work, cost: KernelCost, placement: ConstantPlacement, code_wait: float
     ) -> Cost:
+        if kernel.free_in_place:
+            return Cost()  # a plan lays its output on its input's bytes, and there is no C
         done = counts(work)
         flash = cost.wait(stream_of(kernel, self._board.flash, left_out=placement.in_ram), work)
         return Cost(weighted(done, cost.instructions), weighted(done, cost.cycles), flash, code_wait)
