@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -162,6 +163,10 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, Shape]]] = {
     "group norm of one": lambda: (_affine(nn.GroupNorm(1, 4)), (4, 5, 3)),
     "instance norm": lambda: (nn.InstanceNorm2d(3), (3, 5, 4)),
     "instance norm of a signal": lambda: (_affine(nn.InstanceNorm1d(3, affine=True)), (3, 9)),
+    "positions": lambda: (
+        Net(lambda net, x: net.fc(x + _positions(6, 4))[:, torch.arange(5, 0, -2)], fc=nn.Linear(4, 3)),
+        (6, 4),
+    ),
     "negated squares": lambda: (Net(lambda net, x: -(x**2)), (5,)),
     "a flatten behind a transpose": lambda: (
         nn.Sequential(Net(lambda net, x: x.transpose(1, 3)), nn.Flatten(), nn.Linear(24, 3)),
@@ -174,6 +179,13 @@ class _Constant(nn.Module):
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(*shape))
+
+
+def _positions(count: int, size: int) -> torch.Tensor:
+    """Sines and cosines of each place, as transformers have them; computed by the network itself."""
+    places = torch.arange(count).unsqueeze(1)
+    angles = places * torch.exp(torch.arange(0, size, 2) * (-math.log(100.0) / size))
+    return torch.cat([torch.sin(angles), torch.cos(angles)], 1) + torch.zeros(size) + torch.full((1, size), 0.5)
 
 
 def _slopes(count: int) -> nn.Module:

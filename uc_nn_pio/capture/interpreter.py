@@ -99,5 +99,7 @@ def _operator(call: Call) -> Any:
         raise UnsupportedError(f"operator {call.operator} is not supported", where=call.module or call.operator)
     if call.operator in ("to", "_to_copy", "type_as"):
         return lambda **arguments: arguments["self"]
+    if call.operator in ("view", "_unsafe_view"):  # of what a copy, which is left out, had made contiguous
+        return lambda **arguments: arguments["self"].reshape(arguments["size"])
     packet, _, overload = call.target.rpartition(".")
     return getattr(getattr(torch.ops.aten, packet), overload)

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from uc_nn_pio.capture import quantized
+from uc_nn_pio.capture.constants import computed
 from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Trace
 from uc_nn_pio.errors import UnsupportedError
 
@@ -27,7 +28,7 @@ _VIEWS = frozenset(_VIEW_NAMES.split())
 
 def normalize(trace: Trace) -> Trace:
     """All passes in their order."""
-    for step in (functionalize, fold_constants, join_matmul_add, drop_dead):
+    for step in (functionalize, fold_constants, join_matmul_add, join_rows, drop_dead):
         trace = step(trace)
     return trace
 
@@ -90,7 +91,7 @@ def _place(call: Call) -> str:
 
 def fold_constants(trace: Trace) -> Trace:
     """Carry out what the network does with constants alone: transposes and copies (``linear`` may come as ``addmm``
-    with a transposed weight), quantize and dequantize.
+    with a transposed weight), quantize and dequantize, and whatever else :mod:`constants` knows.
 
     Raises:
         UnsupportedError: a constant is quantized in a way that makes no sense.
@@ -105,6 +106,8 @@ def fold_constants(trace: Trace) -> Trace:
             constants[call.outputs[0]] = constant.moved(partial(fold, call=call))
         elif folded := _quantized(call, constants, trace):
             constants[call.outputs[0]] = folded
+        elif (array := computed(call, constants)) is not None:
+            constants[call.outputs[0]] = Constant("", array)
         else:
             calls.append(call)
     return replace(trace, calls=tuple(calls), constants=constants)
@@ -173,6 +176,42 @@ def join_matmul_add(trace: Trace) -> Trace:
             break
         calls.append(call)
     return replace(trace, calls=tuple(call for call in calls if call.outputs[0] not in joined))
+
+
+def join_rows(trace: Trace) -> Trace:
+    """Write ``view, addmm, view`` as one ``linear`` along the last axis: core ATen makes a matrix of all rows."""
+    made = {output: call for call in trace.calls for output in call.outputs}
+    constants = dict(trace.constants)
+    calls = []
+    for call in trace.calls:
+        product = made.get(getattr(call.get("self"), "name", "")) if call.operator in _VIEWING else None
+        joined = _along_last_axis(trace, product, call, made, constants) if product else None
+        calls.append(joined or call)
+    return replace(trace, calls=tuple(calls), constants=constants)
+
+
+_VIEWING = ("view", "_unsafe_view", "reshape")
+
+
+def _along_last_axis(
+    trace: Trace, product: Call, behind: Call, made: Mapping[str, Call], constants: dict[str, Constant]
+) -> Call | None:
+    """The linear that a product and the view behind it are; its weight is put into ``constants``."""
+    if product.operator not in ("addmm", "mm") or product.get("alpha", 1) != 1 or product.get("beta", 1) != 1:
+        return None
+    rows = product.get("mat1") if product.operator == "addmm" else product.get("self")
+    front, weight = made.get(getattr(rows, "name", "")), _constant_name(trace, product, "mat2")
+    if front is None or weight is None or front.operator not in _VIEWING or not isinstance(front.get("self"), Ref):
+        return None
+    source = front.get("self").name
+    given, result = trace.shapes.get(source, ()), trace.shapes[behind.outputs[0]]
+    if len(given) < 3 or given[:-1] != result[:-1] or trace.shapes[rows.name][-1] != given[-1]:
+        return None
+    name = f"{weight}.transposed"
+    constants[name] = constants[weight].moved(np.transpose)
+    bias = {"bias": product.get("self")} if product.operator == "addmm" else {}
+    arguments = {"input": Ref(source), "weight": Ref(name), **bias}
+    return replace(product, target="linear.default", arguments=arguments, outputs=behind.outputs)
 
 
 def _constant_name(trace: Trace, call: Call, *roles: str) -> str | None:

@@ -7,7 +7,7 @@ _PREPROCESS = (
     "for the input's scaling use preprocess (scale, mean, std) in the model spec; elsewhere fold it into a layer"
 )
 _BRANCHES = "sums, differences and products are taken of two float tensors, or of one and a constant"
-_CONSTANT_PLACES = "slices, and one constant index along one axis, are taken: x[:, 1:3], x[:, [2, 0, 1]]"
+_CONSTANT_PLACES = "slices and constant places are taken: x[:, 1:3], x[:, [2, 0, 1]]"
 _PARAMETRIZED = (
     "before saving: torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or remove_weight_norm(layer)"
 )

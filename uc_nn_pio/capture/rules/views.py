@@ -180,22 +180,26 @@ def split(call: Call, x: np.ndarray) -> list[np.ndarray]:
 
 
 def indexed(call: Call, trace: Trace) -> list[Step]:
-    """Elements at constant places along an axis: ``x[:, [2, 0, 1]]``, index_select."""
+    """Elements at constant places along axes: ``x[:, [2, 0, 1]]``, index_select."""
     source = activation_input(call, trace)
     indices = call.get("indices")
     if call.operator == "index_select":
         axis = int(call.get("dim", 0)) % len(trace.shapes[source])
         indices = (*(None,) * axis, call.get("index"))
-    chosen = [(axis, index) for axis, index in enumerate(indices or ()) if index is not None]
-    constant = [trace.constants.get(index.name) for _, index in chosen if isinstance(index, Ref)]
-    if len(constant) != 1 or constant[0] is None:
+    chosen = [index for index in indices or () if index is not None]
+    if not chosen or not all(isinstance(index, Ref) and index.name in trace.constants for index in chosen):
         raise UnsupportedError(
-            f"{call.operator} by values that are computed at inference is not supported",
-            next_step="one constant index along one axis is taken: x[:, [2, 0, 1]]",
+            f"{call.operator.strip('_')} by values that are computed at inference is not supported",
+            next_step="constant places are taken: x[:, [2, 0, 1]]",
         )
+    places = tuple(slice(None) if index is None else _places(trace.constants[index.name].array) for index in indices)
     shape_without_batch(call, trace, call.outputs[0])
-    moved = np.take(_numbered(trace, source), constant[0].array.astype(int), axis=chosen[0][0])
-    return [gather(call, source, call.outputs[0], moved[0])]
+    return [gather(call, source, call.outputs[0], _numbered(trace, source)[places][0])]
+
+
+def _places(array: np.ndarray) -> np.ndarray:
+    """An index, or a mask."""
+    return array.astype(bool) if array.dtype == np.bool_ else array.astype(np.int64)
 
 
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -270,5 +274,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys("split.Tensor split_with_sizes.default chunk.default unbind.int".split(), _parts(split)),
     **dict.fromkeys(_PADS.split(), pad),
     "index.Tensor": indexed,
+    "_unsafe_index.Tensor": indexed,
     "index_select.default": indexed,
 }
