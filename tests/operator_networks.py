@@ -83,6 +83,10 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, Shape]]] = {
         (2, 5, 6),
     ),
     "a constant for each element": lambda: (Net(lambda net, x: 3 - x * net.each.weight, each=_Constant(5, 6)), (5, 6)),
+    "a constant that is larger": lambda: (
+        Net(lambda net, x: net.each.weight - x[:, :, :1], each=_Constant(5, 6)),
+        (5, 2),
+    ),
     "zeros around": lambda: (Net(lambda net, x: net.conv(F.pad(x, (1, 2, 0, 1))), conv=nn.Conv2d(2, 3, 3)), (2, 5, 6)),
     "zeros in front of a pool": lambda: (nn.Sequential(nn.ZeroPad2d((1, 0, 2, 1)), nn.AvgPool2d(2)), (3, 5, 7)),
     "channels of zeros": lambda: (Net(lambda net, x: F.pad(x, (0, 0, 0, 0, 1, 2))), (3, 5, 4)),

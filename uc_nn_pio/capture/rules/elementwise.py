@@ -3,11 +3,12 @@ of each channel and folds into a layer next to it where there is one."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, affine, shape_without_batch
+from uc_nn_pio.capture.rules.base import Rule, Step, activation_input, affine, gather, shape_without_batch
 from uc_nn_pio.capture.trace import Call, Ref, Shape, Trace
 from uc_nn_pio.capture.unsupported import NEAREST
 from uc_nn_pio.errors import UnsupportedError
@@ -113,17 +114,18 @@ def _combined(call: Call, trace: Trace, op: Elementwise, a: Operand, b: Operand)
             next_step="compute it once, before the weights are saved",
         )
     source, constant = (a, b) if isinstance(a, Computed) else (b, a)
-    if source.shape != shape or np.ndim(constant) > len(shape) + 1:
-        raise UnsupportedError(
-            f"{call.operator} of shape {list(trace.shapes[source.name])} with a larger constant is not supported",
-            next_step="repeat the tensor first: x.expand(...)",
-        )
+    before: list[Step] = []
+    name = source.name
+    if source.shape != shape:  # the constant is larger: the tensor is repeated first
+        numbers = np.arange(math.prod(source.shape)).reshape(source.shape)
+        before.append(gather(call, name, f"{call.outputs[0]}.wide", np.broadcast_to(numbers, shape), aside=True))
+        name = before[0].output
     scale, shift = {
         Add: (1.0, constant),
         Sub: (1.0, -constant) if source is a else (-1.0, constant),
         Mul: (constant, 0.0),
     }[type(op)]
-    return affine(call, source.name, call.outputs[0], shape, scale, shift)
+    return before + affine(call, name, call.outputs[0], shape, scale, shift)
 
 
 def _of_two(call: Call, op: Elementwise, a: Computed, b: Computed, shape: Shape) -> list[Step]:

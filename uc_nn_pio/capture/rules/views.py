@@ -203,6 +203,10 @@ def _places(array: np.ndarray) -> np.ndarray:
 
 
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+"""torch's modes by NumPy's names."""
+
+_MODE_OF = {"reflection": "reflect", "replication": "replicate"}
+"""By the beginning of the operator that has the mode in its name."""
 
 
 def pad(call: Call, trace: Trace) -> list[Step]:
@@ -216,9 +220,7 @@ def pad(call: Call, trace: Trace) -> list[Step]:
     ends += list(zip(amounts[0::2], amounts[1::2], strict=True))[::-1]
     if any(ends[0]):
         raise UnsupportedError("padding of the batch axis is not supported", next_step="pad the axes of an image")
-    mode = call.get("mode", "constant")
-    for name in ("reflect", "replicat"):
-        mode = {"reflect": "reflect", "replicat": "replicate"}[name] if call.operator.startswith(name) else mode
+    mode = _MODE_OF.get(call.operator.partition("_")[0], call.get("mode", "constant"))
     grown = [(max(before, 0), max(after, 0)) for before, after in ends]
     kept = tuple(slice(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(ends, trace.shapes[source], strict=True))
     numbers = _numbered(trace, source)[kept]
