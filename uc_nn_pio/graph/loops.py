@@ -31,18 +31,27 @@ def nest_of(*indices: np.ndarray) -> Nest:
     """
     rest = np.array(indices, np.int64)
     loops: list[Loop] = []
-    while rest.shape[1] > 1:
+    while count := _count(rest):
         steps = rest[:, 1] - rest[:, 0]
-        breaks = np.flatnonzero((np.diff(rest, axis=1) != steps[:, None]).any(axis=0))
-        count = int(breaks[0]) + 1 if len(breaks) else rest.shape[1]
-        if rest.shape[1] % count:
-            break
-        blocks = rest.reshape(len(rest), -1, count)
-        if (blocks != blocks[:, :, :1] + steps[:, None, None] * np.arange(count)).any():
-            break
         loops.append(Loop(count, tuple(int(step) for step in steps)))
-        rest = blocks[:, :, 0]
+        rest = rest[:, ::count]
     return Nest(rest, tuple(reversed(loops)))
+
+
+def _count(rest: np.ndarray) -> int:
+    """Of the innermost loop: the longest that all of ``rest`` is made of; 0 if there is none."""
+    length = rest.shape[1]
+    if length < 2:
+        return 0
+    steps = rest[:, 1] - rest[:, 0]
+    breaks = np.flatnonzero((np.diff(rest, axis=1) != steps[:, None]).any(axis=0))
+    longest = int(breaks[0]) + 1 if len(breaks) else length
+    for count in range(longest, 1, -1):
+        if length % count == 0:
+            blocks = rest.reshape(len(rest), -1, count)
+            if (blocks == blocks[:, :, :1] + steps[:, None, None] * np.arange(count)).all():
+                return count
+    return 0
 
 
 def places(nest: Nest) -> np.ndarray:
