@@ -15,7 +15,6 @@ from tests.networks import design_of
 from uc_nn_pio.capture import capture_module
 from uc_nn_pio.emit.kernels.tuning import PLAIN
 from uc_nn_pio.emit.render import render
-from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.ops import Activation, MaxPool2d
 from uc_nn_pio.graph.quant import QuantParams, to_int8
 from uc_nn_pio.lower import lower
@@ -120,9 +119,3 @@ def test_tables_are_torchs_values_rounded(name: str) -> None:
     steps = FUNCTIONS[name](real).numpy() / np.float64(after.scale)
     wanted = np.clip(np.floor(np.abs(steps) + 0.5) * np.sign(steps) - 90, -128, 127)
     assert np.abs(table - wanted).max() <= (np.abs(np.abs(steps % 1) - 0.5) < 1e-6).any()
-
-
-def test_selu_is_refused_and_says_what_is_near() -> None:
-    with pytest.raises(UnsupportedError) as error:
-        lower(capture_module(nn.Sequential(nn.Conv2d(3, 2, 1), nn.SELU()), SHAPE, "net"))
-    assert "elu" in str(error.value)

@@ -60,7 +60,8 @@ def test_where_no_table_is_in_ram_the_c_does_not_name_the_section(board: Board) 
 
 def test_without_read_costs_nothing_is_placed(board: Board) -> None:
     flash = replace(board.flash, random_word_cycles=None, sequential_word_cycles=None)
-    unknown = replace(board, regions={**board.regions, "flash": flash})
+    details = {key: value for key, value in board.details.items() if key != "cost_model"}
+    unknown = replace(board, regions={**board.regions, "flash": flash}, details=details)
     assert converted(unknown, "auto").design.placement.ram_bytes == 0
 
 
