@@ -87,6 +87,11 @@ def test_float32_and_a_board_without_costs() -> None:
     assert found.ram_bytes > 4 * 4 * 8 * 8
 
 
+def test_a_fast_network_has_a_plain_rate() -> None:
+    found = estimate(nn.Linear(4, 2), (4,))
+    assert "," in str(found).split("; ")[-1].split(" inferences/s")[0] and "e+" not in str(found) + found.text()
+
+
 def test_what_cannot_be_converted_is_said() -> None:
     with pytest.raises(UnsupportedError, match="mish"):
         estimate(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Mish()), (1, 8, 8))

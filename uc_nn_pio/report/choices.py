@@ -12,6 +12,7 @@ from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel, select
 from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.place import ConstantPlacement
+from uc_nn_pio.report.speed import rate
 
 
 def choices_data(design: Design, predicted: Predictor | None) -> list[Mapping[str, Any]]:
@@ -69,7 +70,7 @@ def choices_text(choices: Sequence[Mapping[str, Any]]) -> list[str]:
             *(
                 (
                     f"{way['ram_table_bytes']:,}" if way["ram_table_bytes"] else "-",
-                    f"{way['inferences_per_second']:.3g}",
+                    rate(way["inferences_per_second"]),
                 )
                 if fast
                 else (f"{way['weight_words_read']:,}",)

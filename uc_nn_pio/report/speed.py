@@ -24,6 +24,11 @@ def speed_data(prediction: Prediction | None, board: Board | None) -> Mapping[st
     }
 
 
+def rate(per_second: float) -> str:
+    """Inferences a second, to three digits."""
+    return f"{per_second:,.0f}" if per_second >= 1000 else f"{per_second:.3g}"
+
+
 def layer_speed_data(prediction: Prediction | None, index: int) -> Mapping[str, Any] | None:
     """The same of a layer, and its share of the time."""
     if prediction is None:
@@ -62,7 +67,7 @@ def speed_text(speed: Mapping[str, Any] | None) -> Sequence[str]:
         if speed[key]
     )
     return [
-        f"speed {speed['inferences_per_second']:.3g} inferences/s at {speed['core_hz'] / 1e6:g} MHz, predicted: "
+        f"speed {rate(speed['inferences_per_second'])} inferences/s at {speed['core_hz'] / 1e6:g} MHz, predicted: "
         f"{speed['cycles']:,} cycles",
         f"      = {speed['core_cycles']:,} of the core for {speed['instructions']:,} instructions{waits}",
     ]

@@ -16,7 +16,7 @@ from uc_nn_pio.graph.cost import macs
 from uc_nn_pio.graph.ir import Source
 from uc_nn_pio.report.choices import choices_data, choices_text
 from uc_nn_pio.report.quantization import noise_data, noise_text
-from uc_nn_pio.report.speed import HEAD, layer_speed_data, layer_speed_text, speed_data, speed_text
+from uc_nn_pio.report.speed import HEAD, layer_speed_data, layer_speed_text, rate, speed_data, speed_text
 from uc_nn_pio.report.tables import tables_data, tables_text
 from uc_nn_pio.schedule.memory_map import memory_map
 
@@ -97,7 +97,7 @@ def report_line(data: Mapping[str, Any], core_hz: int | None = None, predicted: 
     ]
     if predicted and (speed := data["predicted"]):
         hertz = core_hz or speed["core_hz"]
-        parts.append(f"{hertz / speed['cycles']:.3g} inferences/s at {hertz / 1e6:g} MHz, predicted")
+        parts.append(f"{rate(hertz / speed['cycles'])} inferences/s at {hertz / 1e6:g} MHz, predicted")
     return f"{data['model']}: {'; '.join(parts)}"
 
 
