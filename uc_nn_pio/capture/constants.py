@@ -105,11 +105,10 @@ def _as_type(value: Value) -> np.ndarray:
     return array.astype(_dtype(value, array.dtype.type))
 
 
-def _sliced(value: Value) -> np.ndarray:
-    array, axis = value("self"), int(value("dim", 0))
-    index: list[slice] = [slice(None)] * array.ndim
-    index[axis] = slice(value("start"), value("end"), value("step", 1))
-    return array[tuple(index)]
+def _divided(value: Value) -> np.ndarray:
+    mode = value("rounding_mode")
+    quotient = _of_two(lambda a, b: np.float32(1) * a / b)(value)
+    return quotient if mode is None else {"floor": np.floor, "trunc": np.trunc}[mode](quotient)
 
 
 _CREATED: dict[str, Callable[[Value], object]] = {
@@ -121,9 +120,9 @@ _CREATED: dict[str, Callable[[Value], object]] = {
 }
 _WORKED: dict[str, Callable[[Value], object]] = {
     **{"add": _of_two(operator.add), "sub": _of_two(operator.sub), "mul": _of_two(operator.mul)},
-    **{"div": _of_two(lambda a, b: np.float32(1) * a / b), "neg": _of_one(np.negative), "abs": _of_one(np.abs)},
+    **{"div": _divided, "neg": _of_one(np.negative), "abs": _of_one(np.abs)},
     **{name: _of_one(getattr(np, name)) for name in ("sin", "cos", "exp", "sqrt", "log", "floor", "ceil")},
-    **dict.fromkeys(("remainder", "fmod"), _of_two(np.fmod)),
+    **{"remainder": _of_two(np.remainder), "fmod": _of_two(np.fmod)},
     "rsqrt": _of_one(lambda array: 1 / np.sqrt(array)),
     "reciprocal": _of_one(lambda array: 1 / array),
     "pow": lambda value: np.power(_typed(value("self"), value("exponent")), _typed(value("exponent"), value("self"))),
@@ -131,12 +130,8 @@ _WORKED: dict[str, Callable[[Value], object]] = {
     **dict.fromkeys(("to", "_to_copy"), _as_type),
     "cat": lambda value: np.concatenate(value("tensors"), axis=int(value("dim", 0))),
     "stack": lambda value: np.stack(value("tensors"), axis=int(value("dim", 0))),
-    "expand": lambda value: np.broadcast_to(value("self"), value("size")),
-    "repeat": lambda value: np.tile(value("self"), value("repeats")),
     "select": lambda value: np.take(value("self"), int(value("index")), axis=int(value("dim"))),
-    "slice": _sliced,
     "flatten": lambda value: value("self").ravel() if value("start_dim", 0) == 0 else _refuse(),
-    "unsqueeze": lambda value: np.expand_dims(value("self"), int(value("dim"))),
     "zeros_like": lambda value: np.zeros_like(value("self")),
     "ones_like": lambda value: np.ones_like(value("self")),
 }

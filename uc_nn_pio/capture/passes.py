@@ -14,6 +14,7 @@ import numpy as np
 
 from uc_nn_pio.capture import quantized
 from uc_nn_pio.capture.constants import computed
+from uc_nn_pio.capture.rules import views
 from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Trace
 from uc_nn_pio.errors import UnsupportedError
 
@@ -128,11 +129,17 @@ def _same(array: np.ndarray, call: Call) -> np.ndarray:
     return array
 
 
+def _as_view(move: views.Move) -> Callable[[np.ndarray, Call], np.ndarray]:
+    return lambda array, call: move(call, array)
+
+
 _FOLDS: dict[str, Callable[[np.ndarray, Call], np.ndarray]] = {
-    "t": lambda array, call: array.T,
+    **{
+        target.partition(".")[0]: _as_view(move)
+        for move, targets in views.ANY_AXIS.items()
+        for target in targets.split()
+    },
     "numpy_T": lambda array, call: array.T,
-    "permute": lambda array, call: array.transpose(call.get("dims")),
-    "transpose": lambda array, call: array.swapaxes(call.get("dim0"), call.get("dim1")),
     "view": lambda array, call: array.reshape(call.get("size")),
     "reshape": lambda array, call: array.reshape(call.get("shape")),
     "squeeze": lambda array, call: array.squeeze(call.get("dim")),

@@ -32,7 +32,10 @@ def _rule(move: Move) -> Rule:
         shape = shape_without_batch(call, trace, call.outputs[0])
         moved = move(call, _numbered(trace, source))
         if moved.shape[1:] != shape:
-            raise UnsupportedError(f"{call.operator} of {trace.shapes[source]} to {shape} is not supported")
+            raise UnsupportedError(
+                f"{call.operator} from shape {list(trace.shapes[source])} to {[1, *shape]} is not supported",
+                next_step="write it with slices, permute, reshape and torch.cat",
+            )
         return [gather(call, source, call.outputs[0], moved[0])]
 
     rule.__doc__ = move.__doc__
@@ -247,9 +250,8 @@ def pad(call: Call, trace: Trace) -> list[Step]:
     return [*steps, *affine(call, steps[-1].output, call.outputs[0], shape, 1.0, value, aside=True)]
 
 
-_MOVES: dict[Move, str] = {
+ANY_AXIS: dict[Move, str] = {
     slices: "slice.Tensor narrow.default",
-    select: "select.int",
     permute: "permute.default permute_copy.default",
     transpose: "transpose.int t.default swapaxes.default swapdims.default",
     movedim: "movedim.int movedim.intlist moveaxis.int moveaxis.intlist",
@@ -257,6 +259,12 @@ _MOVES: dict[Move, str] = {
     roll: "roll.default",
     expand: "expand.default expand_copy.default broadcast_to.default",
     repeat: "repeat.default tile.default",
+}
+"""Those that take the first axis as any other: what is done to constants, which have no batch axis, too."""
+
+_MOVES: dict[Move, str] = {
+    **ANY_AXIS,
+    select: "select.int",
     repeat_interleave: "repeat_interleave.self_int",
     pixel_shuffle: "pixel_shuffle.default",
     pixel_unshuffle: "pixel_unshuffle.default",
