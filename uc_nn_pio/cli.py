@@ -205,15 +205,11 @@ def _suggest(args: argparse.Namespace) -> int:
     """1 where the network is over its budget."""
     from uc_nn_pio.boards import load_board
     from uc_nn_pio.converter import suggest
-    from uc_nn_pio.report.suggest import suggestions_data, suggestions_text
     from uc_nn_pio.spec import load_spec
 
-    design, found, budget = suggest(load_spec(args.spec), load_board(args.board) if args.board else None)
-    if args.json:
-        print(json.dumps(suggestions_data(design, found, budget), indent=2))
-    else:
-        print(suggestions_text(design, found, budget))
-    return int(budget is not None and 0 <= budget < design.plan.total_bytes)
+    found = suggest(load_spec(args.spec), load_board(args.board) if args.board else None)
+    print(json.dumps(found.as_dict(), indent=2) if args.json else found.text())
+    return int(found.over_budget)
 
 
 def _guess(args: argparse.Namespace) -> None:

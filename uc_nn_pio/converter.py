@@ -27,7 +27,7 @@ from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_impor
 from uc_nn_pio.quantize.from_spec import calibrate_spec, quantize_spec
 from uc_nn_pio.quantize.range_file import read_ranges
 from uc_nn_pio.report import report, report_line
-from uc_nn_pio.report.suggest import Suggestion, suggestions
+from uc_nn_pio.report.suggest import Suggestions, suggestions
 from uc_nn_pio.spec import LEAST, ModelSpec, load_spec
 
 DEFAULT_FIRMWARE_RESERVE = 4096
@@ -98,11 +98,9 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     return design_of_graph(spec, captured, graph, board, noise)
 
 
-def suggest(spec: ModelSpec, board: Board | None) -> tuple[Design, list[Suggestion], int | None]:
-    """Which layers to narrow, for a spec whose network may be too large for its budget.
-
-    Returns:
-        the design (with the least RAM where the budget is not met), suggestions, and the budget in bytes.
+def suggest(spec: ModelSpec, board: Board | None) -> Suggestions:
+    """Which layers to narrow, for a spec whose network may be too large for its budget: of one that is, the figures are
+    those of the least RAM.
 
     Raises:
         UcNnError: as :func:`convert`, but for the budget.
@@ -119,7 +117,7 @@ def suggest(spec: ModelSpec, board: Board | None) -> tuple[Design, list[Suggesti
     def redesign(graph: Graph) -> Design:
         return design_of_graph(spec, captured, graph, board)
 
-    return design, suggestions(design, redesign, budget), budget
+    return suggestions(design, redesign, budget)
 
 
 def _with_own_scales(spec: ModelSpec, lowered: Graph, imported: Imported) -> Graph:

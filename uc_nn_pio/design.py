@@ -36,6 +36,10 @@ class Design:
         """Of the activations: what the graph says, whatever the spec asked for."""
         return self.graph.tensor(self.graph.inputs[0]).dtype.value
 
+    def is_called(self, kernel: Kernel) -> bool:
+        """Whether a kernel has C of its own: not where nothing is left to do in place."""
+        return not (kernel.free_in_place and any(output == kernel.node.output for output, _ in self.plan.shared))
+
     @property
     def weight_bytes(self) -> int:
         return sum(table.bytes for kernel in self.kernels for table in kernel.tables())

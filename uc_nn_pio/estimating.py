@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ def estimate(
         design = design_of_graph(spec, captured, graph, board)
     except PlanError as error:
         why_not = str(error)
-        least = ModelSpec(**{**vars(spec), "memory": MemorySpec(memory.schedule, ram_budget=LEAST)})
+        least = replace(spec, memory=MemorySpec(memory.schedule, ram_budget=LEAST))
         design = design_of_graph(least, captured, graph, board)
     return _estimate(design, why_not)
 

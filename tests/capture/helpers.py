@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from uc_nn_pio import reference
 from uc_nn_pio.capture import capture
 from uc_nn_pio.graph.ir import Graph, Node
 from uc_nn_pio.spec import InputSpec, ModelSource, ModelSpec, load_spec
@@ -122,3 +123,12 @@ def assert_same_graph(a: Graph, b: Graph) -> None:
     for name, array in a.constants.items():
         assert array.dtype == b.constants[name].dtype
         np.testing.assert_array_equal(array, b.constants[name])
+
+
+def assert_computes(graph: Graph, module: nn.Module, shape: tuple[int, ...], count: int = 2) -> None:
+    """The graph's outputs are the module's, on random inputs."""
+    x = torch.randn(count, *shape)
+    with torch.no_grad():
+        wanted = module(x).numpy()
+    found = reference.outputs_batch(graph, x.numpy())[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.capture.helpers import lenet5
-from uc_nn_pio import reference
+from tests.capture.helpers import assert_computes, lenet5
 from uc_nn_pio.capture import capture
 from uc_nn_pio.capture.guess import guessed_spec
 from uc_nn_pio.cli import main
@@ -65,12 +63,7 @@ def test_it_is_read_only_when_it_is_filled_in(tmp_path: Path) -> None:
     text = re.sub(r"    - FILL_IN.*", "    - ReLU", text)
     path.write_text(text, encoding="utf-8")
     graph = capture(load_spec(path)).graph
-    x = torch.randn(2, 1, 32, 32)
-    with torch.no_grad():
-        wanted = module(x).numpy()
-    np.testing.assert_allclose(
-        reference.outputs_batch(graph, x.numpy())[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-5
-    )
+    assert_computes(graph, module, (1, 32, 32), 2)
 
 
 def test_numbers_in_names_tell_how_many_layers_are_missing(tmp_path: Path) -> None:
@@ -106,12 +99,7 @@ def test_numbers_in_names_tell_how_many_layers_are_missing(tmp_path: Path) -> No
     path = tmp_path / "net.yaml"
     path.write_text(text, encoding="utf-8")
     graph = capture(load_spec(path)).graph
-    x = torch.randn(2, 3, 7, 7)
-    with torch.no_grad():
-        wanted = module(x).numpy()
-    np.testing.assert_allclose(
-        reference.outputs_batch(graph, x.numpy())[graph.outputs[0]], wanted, rtol=1e-4, atol=1e-5
-    )
+    assert_computes(graph, module, (3, 7, 7), 2)
 
 
 def test_other_layers(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from tests import operator_networks
 from tests.capture.helpers import assert_same_graph, capture_export, nodes_of
 from uc_nn_pio import reference
 from uc_nn_pio.capture import capture_module
@@ -44,14 +45,8 @@ def graph_of(tmp_path: Path) -> Capture:
     return take
 
 
-class Net(nn.Module):
-    """A network of one function."""
-
-    def __init__(self, function: Callable[..., torch.Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            self.add_module(name, layer)
+class Net(operator_networks.Net):
+    """A function of the input; of the layers too, where there are any."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(self, x) if self._modules or self._parameters else self.function(x)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,7 @@ def test_parameters_are_as_many_as_published(name: str, example: Path) -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_they_convert_in_little_ram(name: str, example: Path) -> None:
     spec = load_spec(example / "models" / f"{name}.yaml")
-    spec = type(spec)(**{**vars(spec), "memory": MemorySpec("auto", ram_budget=LEAST)})
-    made = convert(spec, load_board("hifive1"))
+    made = convert(replace(spec, memory=MemorySpec("auto", ram_budget=LEAST)), load_board("hifive1"))
     assert made.design.plan.total_bytes <= LEAST_CONTEXT[name]
     assert {"kws": True, "ad": True}.get(name, False) == (made.design.plan.total_bytes < 14_336)
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from uc_nn_pio import estimate, reference
+from tests.capture.helpers import assert_computes
+from uc_nn_pio import estimate
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.capture import capture_module
 from uc_nn_pio.cli import main
 from uc_nn_pio.converter import suggest
 from uc_nn_pio.lower import lower
 from uc_nn_pio.lower.narrow import narrowed
-from uc_nn_pio.report.suggest import figures_of
 from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import load_spec
 
@@ -42,12 +41,7 @@ def test_a_narrowed_network_has_the_first_channels() -> None:
     part.load_state_dict(state)
     graph = lower(capture_module(whole, (2, 8, 8), "net"))
     fewer = narrowed(graph, graph.nodes[0], 4)
-    x = torch.randn(3, 2, 8, 8)
-    with torch.no_grad():
-        wanted = part(x).numpy()
-    np.testing.assert_allclose(
-        reference.outputs_batch(fewer, x.numpy())[fewer.outputs[0]], wanted, rtol=1e-4, atol=1e-5
-    )
+    assert_computes(fewer, part, (2, 8, 8), 3)
     assert graph.tensor(graph.nodes[0].output).shape[0] == 6, "the graph itself stays"
 
 
@@ -61,12 +55,7 @@ def test_a_linear_behind_a_map_loses_its_columns() -> None:
     graph = lower(capture_module(whole, (2, 8, 8), "net"))
     place = next(i for i, node in enumerate(graph.nodes) if node.name == "layer_4")
     fewer = narrowed(graph, graph.nodes[place], 5)
-    x = torch.randn(3, 2, 8, 8)
-    with torch.no_grad():
-        wanted = part(x).numpy()
-    np.testing.assert_allclose(
-        reference.outputs_batch(fewer, x.numpy())[fewer.outputs[0]], wanted, rtol=1e-4, atol=1e-5
-    )
+    assert_computes(fewer, part, (2, 8, 8), 3)
 
 
 def test_what_cannot_be_narrower_is_left() -> None:
@@ -87,9 +76,10 @@ def test_what_cannot_be_narrower_is_left() -> None:
 
 def test_the_figures_are_those_of_the_narrower_network() -> None:
     board = load_board("hifive1")
-    design, found, budget = suggest(load_spec(CIFAR / "cifar10.yaml"), board)
-    assert budget == 12_288 and {each.layer for each in found} == {"conv1", "conv2", "conv3"}
-    conv2 = next(each for each in found if each.layer == "conv2")
+    spec = load_spec(CIFAR / "cifar10.yaml")
+    found = suggest(spec, board)
+    assert found.budget_bytes == 12_288 and {each.layer for each in found.suggestions} == {"conv1", "conv2", "conv3"}
+    conv2 = next(each for each in found.suggestions if each.layer == "conv2")
     assert (conv2.channels, conv2.fewer) == (16, 12)
 
     class Narrower(nn.Module):
@@ -104,12 +94,12 @@ def test_the_figures_are_those_of_the_narrower_network() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layers(x)
 
-    built = estimate(Narrower(), (3, 32, 32), memory=design.spec.memory)
+    built = estimate(Narrower(), (3, 32, 32), memory=spec.memory)
     assert conv2.figures.ram_bytes == built.ram_bytes
     assert conv2.figures.flash_bytes == pytest.approx(built.flash_bytes, rel=0.01)
     assert conv2.figures.cycles == pytest.approx(built.cycles, rel=0.02)
-    cycles = [each.figures.cycles for each in found]
-    assert cycles == sorted(cycles) and cycles[0] < figures_of(design).cycles
+    cycles = [each.figures.cycles for each in found.suggestions]
+    assert cycles == sorted(cycles) and cycles[0] < found.now.cycles
 
 
 def test_over_the_budget_the_command_says_what_would_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

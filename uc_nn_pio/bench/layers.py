@@ -35,7 +35,7 @@ def layer_costs(design: Design, board: Board, rectified: bool = False, runs: int
     from uc_nn_pio.virtual import VirtualBoard
 
     conversion = Conversion(design.spec.name, _marked(render(design), design), (), {}, design)
-    order = [index for index in calls_of(design.kernels).order if _is_called(design, index)]
+    order = [index for index in calls_of(design.kernels).order if design.is_called(design.kernels[index])]
     with tempfile.TemporaryDirectory(prefix="uc_nn_layers_") as temporary:
         folder = Path(temporary)
         texts = {
@@ -58,12 +58,6 @@ def layer_costs(design: Design, board: Board, rectified: bool = False, runs: int
     return {name: _cost(costs) for name, costs in found.items()}, code
 
 
-def _is_called(design: Design, index: int) -> bool:
-    """Whether a kernel has C of its own: not where nothing is left to do in place."""
-    kernel = design.kernels[index]
-    return not (kernel.free_in_place and any(output == kernel.node.output for output, _ in design.plan.shared))
-
-
 def _cost(counted: Costs) -> Cost:
     waits = counted.flash_cycles + counted.icache_cycles
     return Cost(counted.instructions, counted.cycles - waits, counted.flash_cycles, counted.icache_cycles)
@@ -75,7 +69,7 @@ def _marked(files: Mapping[str, str], design: Design) -> Mapping[str, str]:
     source = f"{design.spec.name}.c"
     call = rf"(?m)^( +)((?:{functions})\(.*\);)$"
     text, count = re.subn(call, rf"\1{MARK}();\n\1\2\n\1{MARK}();", files[source])
-    assert count == sum(_is_called(design, index) for index in range(len(design.kernels)))
+    assert count == sum(map(design.is_called, design.kernels))
     return {**files, source: f"void {MARK}(void);\n{text}"}
 
 

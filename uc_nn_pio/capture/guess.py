@@ -17,7 +17,6 @@ from uc_nn_pio.capture.weights import read_weights
 from uc_nn_pio.errors import Location, UnsupportedError
 from uc_nn_pio.spec import FILL_IN
 
-_RECURRENT = "weight_ih_l0"
 _SHAPED = {3: "Conv1d", 4: "Conv2d"}
 _TRANSPOSED = {"Conv1d": "ConvTranspose1d", "Conv2d": "ConvTranspose2d"}
 
@@ -92,7 +91,7 @@ def _layer(
     name: str, tensors: Mapping[str, torch.Tensor], channels: int | None, kind: str, path: Path
 ) -> tuple[Guess, int | None, str]:
     """The layer of a group of tensors, the channels that it makes, and its kind where it makes a new one."""
-    if _RECURRENT in tensors or any(role.startswith("weight_hh") for role in tensors):
+    if any(role.startswith("weight_hh") for role in tensors):
         raise UnsupportedError(
             f"{name} is a recurrent layer, which layers: does not have",
             where=Location(path),

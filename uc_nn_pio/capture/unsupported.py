@@ -62,9 +62,9 @@ NEAREST: dict[str, str] = {
     "wrap_with_autocast": "leave torch.autocast out of forward",
 }
 
-SUPPORTED = "listed by uc-nn ops (docs/operators.md)"
-
 
 def advice(operator: str) -> str:
     """The next step for a user whose network has ``operator``."""
-    return NEAREST.get(operator.rstrip("_"), NEAREST.get(operator, f"supported operators are {SUPPORTED}"))
+    return NEAREST.get(
+        operator.rstrip("_"), NEAREST.get(operator, "supported operators are listed by uc-nn ops (docs/operators.md)")
+    )

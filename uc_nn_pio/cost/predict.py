@@ -17,7 +17,7 @@ from uc_nn_pio.cost.calls import calls_of
 from uc_nn_pio.cost.icache import code_waits
 from uc_nn_pio.cost.parameters import CostModel, KernelCost, cost_model, counts, stream_of, weighted
 from uc_nn_pio.cost.prediction import Cost, Prediction
-from uc_nn_pio.cost.work import Work, work_of
+from uc_nn_pio.cost.work import NOTHING, Work, work_of
 from uc_nn_pio.cost.zeros import zero_shares
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.place import ConstantPlacement
@@ -39,7 +39,6 @@ class Predictor:
         costs = [self._model.of(kernel.cost_class, kernel.input.dtype.value) for kernel in kernels]
         calls = calls_of(kernels)
         sizes = _code_bytes(works, costs)
-        sizes = [0 if kernel.free_in_place else size for kernel, size in zip(kernels, sizes, strict=True)]
         bodies = _bodies(works)
         waits = code_waits(sizes, calls.order, bodies, self._board.details["icache"])
         layers = tuple(
@@ -51,13 +50,13 @@ class Predictor:
     def _layer(
         self, kernel: Kernel, work: Work, cost: KernelCost, placement: ConstantPlacement, code_wait: float
     ) -> Cost:
-        if kernel.free_in_place:
-            return Cost()  # a plan lays its output on its input's bytes, and there is no C
         done = counts(work)
         flash = cost.wait(stream_of(kernel, self._board.flash, left_out=placement.in_ram), work)
         return Cost(weighted(done, cost.instructions), weighted(done, cost.cycles), flash, code_wait)
 
     def _work(self, kernel: Kernel) -> Work:
+        if kernel.free_in_place:
+            return NOTHING  # a plan lays its output on its input's bytes, and there is no C
         key = (type(kernel), *(getattr(kernel, field.name) for field in fields(kernel) if field.name not in GRAPH))
         if self._zeros is None:
             self._zeros = zero_shares(kernel.graph)

@@ -28,6 +28,9 @@ class Work:
     zeros: float = 0.0
 
 
+NOTHING = Work(Counter(), Counter(), {}, 0)
+
+
 def work_of(kernel: Kernel) -> Work:
     """One inference's work: of a kernel that makes its rows apart, all its calls."""
     tables = tuple((f"{kernel.prefix}_{table.name}", table.ctype) for table in kernel.tables())

@@ -148,7 +148,7 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         each = ", one output row a call" if calls == 1 else f", made in {calls} calls"
     comment = f"/* {kernel.name}: {node.op.title}, {shapes}{each}; layer {source}.\n * Context: {buffers}. */"
     call = f"{kernel.function}({', '.join(arguments)});" if not kernel.rows_apart else ""
-    if kernel.free_in_place and shared:
+    if not design.is_called(kernel):
         return line(call=f"/* {kernel.name}: {node.op.title}, the same bytes under another shape */", text="")
     return line(call=call, text=_function(environment, kernel, comment))
 

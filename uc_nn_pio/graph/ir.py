@@ -7,9 +7,11 @@ of the graph only; a map lies in memory as H, W, C, so that a row of pixels is c
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import itemgetter
 from types import MappingProxyType
 
 import numpy as np
@@ -122,9 +124,9 @@ class Graph:
         for name in (*self.outputs, *made):
             if name not in made or name not in self.tensors:
                 raise ModelError(f"tensor {name!r} is not in the graph", where=self.name)
-        names = [node.name for node in self.nodes]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ModelError(f"two nodes are named {min(twice)!r}", where=self.name)
+        name, count = max(Counter(node.name for node in self.nodes).items(), key=itemgetter(1), default=("", 0))
+        if count > 1:
+            raise ModelError(f"two nodes are named {name!r}", where=self.name)
         for node in self.nodes:
             shapes = {role: self.constants[name].shape for role, name in node.constants.items()}
             inputs = [self.tensors[name].shape for name in node.inputs]

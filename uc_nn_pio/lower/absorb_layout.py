@@ -7,13 +7,12 @@ in the order of memory with its columns (rows) permuted to match.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from uc_nn_pio.graph.ir import Graph, Node, Tensor
-from uc_nn_pio.graph.layout import memory_index, memory_order, same_memory
+from uc_nn_pio.graph.layout import memory_index, same_memory
 from uc_nn_pio.graph.ops import Gather, Linear, Permute, Reshape
 from uc_nn_pio.lower.drop_unused import drop_unused
 from uc_nn_pio.lower.rewrite import fresh, sole_consumer, substitute
@@ -28,7 +27,8 @@ def absorb_layout(graph: Graph) -> Graph:
     while node := next((node for node in graph.nodes if isinstance(node.op, Reshape)), None):
         for consumer in graph.consumers(node.output):
             if isinstance(consumer.op, Linear):
-                graph = _into_linear_behind(graph, node, consumer)
+                columns = _positions(graph, source=node.output, target=node.inputs[0])
+                graph = _into_linear_behind(graph, node, consumer, columns)
         if node.output not in graph.outputs and not graph.consumers(node.output):
             graph = substitute(graph, {node.output: []})
         else:
@@ -38,24 +38,20 @@ def absorb_layout(graph: Graph) -> Graph:
 
 def _gather_into_linears(graph: Graph, node: Node) -> Graph:
     """Linears behind a gather that only reorders read its input; the gather goes where nothing else reads it."""
-    shapes = graph.tensor(node.inputs[0]).shape, graph.tensor(node.output).shape
-    moved = memory_index(*shapes, graph.constant(node, "index"))
-    if not np.array_equal(np.sort(moved), np.arange(math.prod(shapes[0]))):
+    before, after = (graph.tensor(name) for name in (node.inputs[0], node.output))
+    moved = memory_index(before.shape, after.shape, graph.constant(node, "index"))
+    if not np.array_equal(np.sort(moved), np.arange(before.elements)):
         return graph
     for linear in graph.consumers(node.output):
         if isinstance(linear.op, Linear):
-            columns = np.argsort(moved)
-            weight = graph.constant(linear, "weight")
-            reading = replace(linear, inputs=node.inputs)
-            graph = _replaced(graph, linear, reading, columns, {"weight": weight[:, columns]})
+            graph = _into_linear_behind(graph, node, linear, np.argsort(moved))
     return drop_unused(graph)
 
 
-def _into_linear_behind(graph: Graph, node: Node, linear: Node) -> Graph:
-    """The linear reads the reshape's input, its columns in that tensor's order of memory."""
-    moved = _positions(graph, source=node.output, target=node.inputs[0])
+def _into_linear_behind(graph: Graph, node: Node, linear: Node, columns: np.ndarray) -> Graph:
+    """The linear reads the input of the node in front; ``columns`` of its weight in that tensor's order of memory."""
     weight = graph.constant(linear, "weight")
-    return _replaced(graph, linear, replace(linear, inputs=node.inputs), moved, {"weight": weight[:, moved]})
+    return _replaced(graph, linear, replace(linear, inputs=node.inputs), columns, {"weight": weight[:, columns]})
 
 
 def _into_linear_in_front(graph: Graph, node: Node) -> Graph | None:
@@ -71,8 +67,8 @@ def _into_linear_in_front(graph: Graph, node: Node) -> Graph | None:
 
 def _positions(graph: Graph, source: str, target: str) -> np.ndarray:
     """For each place in ``target``'s memory, the place in ``source``'s memory that holds the same element."""
-    place = np.argsort(memory_order(graph.tensor(source).shape))
-    return place[memory_order(graph.tensor(target).shape)]
+    before, after = graph.tensor(source), graph.tensor(target)
+    return memory_index(before.shape, after.shape, np.arange(before.elements))
 
 
 def _replaced(

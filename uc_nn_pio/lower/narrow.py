@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +83,7 @@ class _Narrowing:
         self.nodes[node.output] = replace(node, op=replace(node.op, groups=keep))
         return self._outputs(self.nodes[node.output], keep * made // before[0])
 
-    def _replace(self, node: Node, change) -> None:
+    def _replace(self, node: Node, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
         """The node with constants of its own, changed."""
         names = dict(node.constants)
         for role, name in node.constants.items():

@@ -42,7 +42,7 @@ def prelu(call: Call, trace: Trace) -> list[Step]:
     """x where x > 0, else a learned slope times x: one for all channels, or one for each."""
     slope = constant(call, trace, "weight")
     if slope is None:
-        raise UnsupportedError(f"{call.operator} without a slope is not supported")
+        raise UnsupportedError(f"{call.operator} without a slope is not supported", next_step="use nn.PReLU")
     if slope.array.size == 1:
         return _step(call, trace, Activation("leaky_relu", slope=float(slope.array.ravel()[0])))
     source = activation_input(call, trace)
@@ -52,8 +52,6 @@ def prelu(call: Call, trace: Trace) -> list[Step]:
     def step(read: str, made: str, of: Shape) -> Step:
         return Step(PRelu(), "prelu", (read,), made, of, constants)
 
-    if len(shape) == 1:
-        return [step(source, call.outputs[0], shape)]
     return over_channels(call, source, call.outputs[0], shape, 0, step)
 
 

@@ -101,11 +101,12 @@ def gather(call: Call, source: str, output: str, index: np.ndarray, *, aside: bo
 def over_channels(
     call: Call, source: str, output: str, shape: Shape, axis: int, step: Callable[[str, str, Shape], Step]
 ) -> list[Step]:
-    """``step``, which takes the channels of each pixel of a map, on a tensor of ``shape`` whose channels are ``axis``.
+    """``step``, which takes a vector or the channels of each pixel of a map, on a tensor of ``shape`` whose channels
+    are ``axis``.
 
     ``step`` gets its input and output and the input's shape; it may change the number of channels.
     """
-    if len(shape) == 3 and axis == 0:
+    if len(shape) == 1 or (len(shape) == 3 and axis == 0):
         return [step(source, output, shape)]
     others = [size for number, size in enumerate(shape) if number != axis]
     numbers = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, 0)
@@ -147,7 +148,7 @@ def affine(
     def step(read: str, made: str, of: Shape) -> Step:
         return Step(BatchNorm(eps=0.0), call.operator.strip("_"), (read,), made, of, constants, aside=aside)
 
-    return [step(source, output, shape)] if len(shape) == 1 else over_channels(call, source, output, shape, axis, step)
+    return over_channels(call, source, output, shape, axis, step)
 
 
 def on_row(call: Call, source: str, output: str, shape: Shape, step: Callable[[str, str], Step]) -> list[Step]:
@@ -162,6 +163,13 @@ def single(value: object, default: object = None) -> Pair:
     """As :func:`pair`, of a signal's parameter: 1 down and that number across."""
     across = pair(value, default)[1]
     return (1, across)
+
+
+def borders(value: object, numbers: Callable[..., Pair]) -> Pair:
+    """Padding down and across; ``numbers`` is :func:`pair` for a map or :func:`single` for a signal, whose one row has
+    none."""
+    down, across = numbers(value, 0)
+    return (0 if numbers is single else down, across)
 
 
 def pair(value: object, default: object = None) -> Pair:

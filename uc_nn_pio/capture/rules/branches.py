@@ -36,7 +36,9 @@ def stack(call: Call, trace: Trace) -> list[Step]:
     """Tensors one behind the other along an axis of their own, which is not the batch's."""
     parts = call.get("tensors")
     parts = parts if isinstance(parts, tuple) else ()
-    if len(parts) < 2 or not all(_is_computed(part, trace) for part in parts):
+    if len(parts) == 1:
+        raise UnsupportedError("stack of one tensor is not supported", next_step="x.unsqueeze gives it the new axis")
+    if not all(_is_computed(part, trace) for part in parts):
         raise UnsupportedError("stack with a constant is not supported", next_step="compute it from the input")
     shape = shape_without_batch(call, trace, call.outputs[0])
     axis = int(call.get("dim", 0)) % (len(shape) + 1)

@@ -9,6 +9,7 @@ from uc_nn_pio.capture.rules.base import (
     Rule,
     Step,
     activation_input,
+    borders,
     constant,
     on_row,
     pair,
@@ -78,8 +79,7 @@ def _padding(call: Call, kernel: Pair, dilation: Pair, numbers: Callable[..., Pa
     if padding == "valid":
         return Padding()
     if padding != "same":
-        down, across = numbers(padding, 0)
-        return symmetric((0 if numbers is single else down, across))
+        return symmetric(borders(padding, numbers))
     # torch splits an odd total with the larger half at the bottom and right (aten/src/ATen/native/Convolution.cpp).
     down, across = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
     return Padding(top=down // 2, bottom=down - down // 2, left=across // 2, right=across - across // 2)

@@ -48,8 +48,6 @@ def batch_norm(call: Call, trace: Trace) -> list[Step]:
     def step(read: str, made: str, of: Shape) -> Step:
         return Step(op, "batch_norm", (read,), made, of, constants)
 
-    if len(shape) == 1:
-        return [step(source, call.outputs[0], shape)]
     return over_channels(call, source, call.outputs[0], shape, 0, step)
 
 

@@ -4,11 +4,13 @@ window lies."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from uc_nn_pio.capture.rules.base import (
     Rule,
     Step,
     activation_input,
+    borders,
     on_row,
     pair,
     require_map,
@@ -47,13 +49,7 @@ def max_pool(call: Call, trace: Trace) -> list[Step]:
     _refuse_indices(call, trace)
 
     def make(numbers: Numbers) -> Op:
-        kernel = numbers(call.get("kernel_size"))
-        return MaxPool2d(
-            kernel=kernel,
-            stride=numbers(call.get("stride"), kernel),
-            padding=symmetric(_padding(call, numbers)),
-            dilation=numbers(call.get("dilation"), 1),
-        )
+        return MaxPool2d(**_window(call, numbers), dilation=numbers(call.get("dilation"), 1))
 
     return _pooled(call, trace, make)
 
@@ -63,11 +59,8 @@ def avg_pool(call: Call, trace: Trace) -> list[Step]:
     divisor = call.get("divisor_override")
 
     def make(numbers: Numbers) -> Op:
-        kernel = numbers(call.get("kernel_size"))
         return AvgPool2d(
-            kernel=kernel,
-            stride=numbers(call.get("stride"), kernel),
-            padding=symmetric(_padding(call, numbers)),
+            **_window(call, numbers),
             count_include_pad=bool(call.get("count_include_pad", True)),
             divisor_override=None if divisor is None else int(divisor),
         )
@@ -95,9 +88,11 @@ def adaptive_max_pool(call: Call, trace: Trace) -> list[Step]:
     return _pooled(call, trace, lambda numbers: MaxPool2d(numbers(window), numbers(window)))
 
 
-def _padding(call: Call, numbers: Numbers) -> Pair:
-    down, across = numbers(call.get("padding"), 0)
-    return (0 if numbers is single else down, across)
+def _window(call: Call, numbers: Numbers) -> dict[str, Any]:
+    """Kernel, stride and padding; torch's default stride is the kernel."""
+    kernel = numbers(call.get("kernel_size"))
+    stride, padding = numbers(call.get("stride"), kernel), symmetric(borders(call.get("padding"), numbers))
+    return {"kernel": kernel, "stride": stride, "padding": padding}
 
 
 def _refuse_indices(call: Call, trace: Trace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -49,7 +50,12 @@ def _refuse_places(call: Call, trace: Trace) -> None:
 
 
 def _reduced(
-    call: Call, trace: Trace, source: str, pool_of, read: str | None = None, made: str | None = None
+    call: Call,
+    trace: Trace,
+    source: str,
+    pool_of: Callable[[Pair], Op],
+    read: str | None = None,
+    made: str | None = None,
 ) -> list[Step]:
     """A map on which a pool does it: of its own rows and columns, or with what stays as channels and the rest as one
     row."""

@@ -24,8 +24,6 @@ def _softmax(op: type[Softmax] | type[LogSoftmax]) -> Rule:
         def step(read: str, made: str, of: Shape) -> Step:
             return Step(op(axis=0), op.kind, (read,), made, of)
 
-        if len(shape) == 1:
-            return [step(source, call.outputs[0], shape)]
         return over_channels(call, source, call.outputs[0], shape, axis, step)
 
     rule.__doc__ = f"{op.kind}; torch's ``dim`` counts the batch axis, the graph's ``axis`` does not."

@@ -16,6 +16,7 @@ from uc_nn_pio.capture.rules.base import (
     Rule,
     Step,
     activation_input,
+    borders,
     constant,
     gather,
     pair,
@@ -96,8 +97,7 @@ def conv_transpose(call: Call, trace: Trace) -> list[Step]:
     given = trace.shapes[source][1:]
     row, result = ((given[0], 1, given[1]), (shape[0], 1, shape[1])) if signal else (given, shape)
     array = weight.array[:, :, None] if signal else weight.array
-    padding = numbers(call.get("padding"), 0)
-    padding = (0, padding[1]) if signal else padding
+    padding = borders(call.get("padding"), numbers)
     axes = [
         _Axis(row[1 + i], result[1 + i], array.shape[2 + i], stride, padding[i], dilation)
         for i, (stride, dilation) in enumerate(

@@ -97,11 +97,8 @@ class ElementwiseF32(Kernel):
     @property
     def over(self) -> tuple[tuple[str, int], ...]:
         """Over either whole operand: an element is read before its result is written."""
-        whole = np.arange(self.output.elements)
-        alike = (
-            name for name, places in zip(self.node.inputs, self.places, strict=True) if np.array_equal(places, whole)
-        )
-        return tuple((name, 0) for name in dict.fromkeys(alike))
+        whole = (tensor.name for tensor in self.inputs if tensor.shape == self.output.shape)
+        return tuple((name, 0) for name in dict.fromkeys(whole))
 
     @property
     def helpers(self) -> frozenset[str]:

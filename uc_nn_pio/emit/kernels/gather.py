@@ -11,7 +11,7 @@ import numpy as np
 
 from uc_nn_pio.emit.expressions import place_of
 from uc_nn_pio.emit.kernels.base import Kernel, Table
-from uc_nn_pio.graph.layout import memory_index, memory_order
+from uc_nn_pio.graph.layout import memory_index
 from uc_nn_pio.graph.loops import Loop, Nest, nest_of
 from uc_nn_pio.graph.ops import Gather, Op, Pad
 
@@ -55,7 +55,7 @@ class GatherF32(Kernel):
             return {"loops": loops, "place": place_of("x", int(starts[0]), [loop.steps[0] for loop in loops])}
         loops = (Loop(len(starts), (0,)), *loops)
         steps = [loop.steps[0] for loop in loops]
-        return {"loops": loops, "place": place_of("x", 0, steps, f"(int32_t){self.prefix}_{self.name}_table[i]")}
+        return {"loops": loops, "place": place_of("x", 0, steps, f"(int32_t){self.function}_table[i]")}
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class PadF32(Kernel):
         inner = np.arange(self.output.elements).reshape(shape)[
             tuple(slice(b, b + n) for b, n in zip(before, self.input.shape, strict=True))
         ]
-        place = np.argsort(memory_order(shape))
-        nest = nest_of(place[inner.ravel()[memory_order(self.input.shape)]])
+        nest = nest_of(memory_index(shape, self.input.shape, inner.ravel()))
         steps = [loop.steps[0] for loop in nest.loops]
         return {"loops": nest.loops, "place": place_of("y", int(nest.starts[0, 0]), steps)}
 
