@@ -116,8 +116,16 @@ def test_other_layers(tmp_path: Path) -> None:
     assert "a branch?" in branch
     with pytest.raises(UnsupportedError, match="recurrent"):
         guess(nn.ModuleDict({"a": nn.LSTM(3, 4)}), tmp_path)
-    with pytest.raises(UnsupportedError, match="cannot be told"):
+    with pytest.raises(UnsupportedError, match="the network itself is a recurrent layer"):
+        guess(nn.GRU(3, 4), tmp_path)
+    with pytest.raises(UnsupportedError, match="what kind of layer a is cannot be told"):
         guess(nn.ModuleDict({"a": nn.Conv3d(3, 4, 1)}), tmp_path)
+
+
+def test_the_name_is_one_that_a_model_may_have(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.Linear(2, 1)).state_dict(), tmp_path / "net.pt")
+    for name, wanted in (("lenet-5.v2", "lenet_5_v2"), ("float", "float_net"), ("--", "network"), ("ok", "ok")):
+        assert f"\nname: {wanted}\n" in guessed_spec(tmp_path / "net.pt", name)
 
 
 def test_the_command_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ import torch
 from uc_nn_pio.capture.weights import read_weights
 from uc_nn_pio.errors import Location, UnsupportedError
 from uc_nn_pio.spec import FILL_IN
+from uc_nn_pio.spec.names import suggested_name
 
 _SHAPED = {3: "Conv1d", 4: "Conv2d"}
 _TRANSPOSED = {"Conv1d": "ConvTranspose1d", "Conv2d": "ConvTranspose2d"}
@@ -45,7 +46,8 @@ def _yaml(value: object) -> str:
 
 
 def guessed_spec(path: Path, name: str, folder: Path | None = None) -> str:
-    """The text of a spec for the weights in ``path``, to stand in ``folder`` (that of the weights).
+    """The text of a spec for the weights in ``path``, to stand in ``folder`` (that of the weights). The model is called
+    ``name``, or as near to that as C allows.
 
     Raises:
         ModelError, UnsafeFileError: it is no file of weights.
@@ -57,7 +59,7 @@ def guessed_spec(path: Path, name: str, folder: Path | None = None) -> str:
         [
             f"# Guessed from {path.name}. What it does not say is {FILL_IN}: put in what the network has there.",
             "spec: 1",
-            f"name: {name}",
+            f"name: {suggested_name(name) or 'network'}",
             "model:",
             "  layers:",
             *(guess.line() for guess in guesses),
@@ -91,9 +93,10 @@ def _layer(
     name: str, tensors: Mapping[str, torch.Tensor], channels: int | None, kind: str, path: Path
 ) -> tuple[Guess, int | None, str]:
     """The layer of a group of tensors, the channels that it makes, and its kind where it makes a new one."""
+    own = name or "the network itself"
     if any(role.startswith("weight_hh") for role in tensors):
         raise UnsupportedError(
-            f"{name} is a recurrent layer, which layers: does not have",
+            f"{own} is a recurrent layer, which layers: does not have",
             where=Location(path),
             next_step="write the network as a class, model.python",
         )
@@ -101,7 +104,7 @@ def _layer(
     if weight is None or weight.ndim not in (1, 2, 3, 4):
         held = ", ".join(f"{role} {list(tensor.shape)}" for role, tensor in tensors.items())
         raise UnsupportedError(
-            f"what layer {name or 'of the network itself'} is cannot be told from {held}",
+            f"what kind of layer {own} is cannot be told from {held}",
             where=Location(path),
             next_step="write the network as a class, model.python",
         )
