@@ -42,7 +42,11 @@ class Region:
 
 @dataclass(frozen=True)
 class Board:
-    """One board. ``details`` is the rest of its ``uc_nn`` section: core, icache, clocks, pins."""
+    """One board. ``details`` is the rest of its ``uc_nn`` section: core, icache, clocks, pins.
+
+    ``march``, ``mabi`` and ``mcmodel`` are GCC's for a RISC-V core, ``cpu`` is its ``-mcpu`` for an Arm core; what is
+    not the board's is empty.
+    """
 
     id: str
     name: str
@@ -53,6 +57,12 @@ class Board:
     regions: Mapping[str, Region]
     details: Mapping[str, Any]
     virtual: bool = False
+    cpu: str = ""
+
+    @property
+    def arch(self) -> str:
+        """``riscv`` or ``arm``: which compiler, start-up code and linker script."""
+        return "arm" if self.cpu.startswith("cortex-m") else "riscv"
 
     @property
     def ram(self) -> Region:
@@ -98,16 +108,18 @@ def load_board(board_id: str, *, manifest: Path | None = None) -> Board:
         section = twin["uc_nn"]
     try:
         build = data["build"]
+        cpu = build.get("cpu", "")
         return Board(
             id=board_id,
             name=data["name"],
             chip=section["chip"],
-            march=build["march"],
-            mabi=build["mabi"],
-            mcmodel=build["mcmodel"],
+            march=build["march"] if not cpu else "",
+            mabi=build["mabi"] if not cpu else "",
+            mcmodel=build["mcmodel"] if not cpu else "",
             regions={name: _region(name, item) for name, item in section["regions"].items()},
             details={key: value for key, value in section.items() if key not in ("regions", "chip", "version")},
             virtual=virtual,
+            cpu=cpu,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BoardError(

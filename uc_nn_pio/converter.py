@@ -51,7 +51,8 @@ class Conversion:
     @property
     def compile_flags(self) -> tuple[str, ...]:
         """Flags for the model's C file, to stand behind those of the build."""
-        return compile_flags(self.design.precision, tuning_of(self.design.board).packed)
+        tuning = tuning_of(self.design.board)
+        return compile_flags(self.design.precision, tuning.packed, tuning.dual)
 
 
 def convert(spec: Path | ModelSpec, board: Board | None = None) -> Conversion:

@@ -20,8 +20,8 @@ import shutil
 import subprocess
 import sys
 
-MANIFEST_VERSION = 2
-OPTIONS = ("models", "python", "core_hz", "flash", "stack", "scene", "polarity", "idle_exit", "virtual_args")
+MANIFEST_VERSION = 3
+OPTIONS = ("models", "python", "core_hz", "flash", "stack", "scene", "samples", "polarity", "idle_exit", "virtual_args")
 PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
@@ -154,7 +154,9 @@ def what_is_wanted(env, options):
             "id": env["BOARD"],
             "manifest": {
                 "name": manifest.get("name", env["BOARD"]),
-                "build": {key: build[key] for key in ("mcu", "march", "mabi", "mcmodel", "f_cpu") if key in build},
+                "build": {
+                    key: build[key] for key in ("mcu", "cpu", "march", "mabi", "mcmodel", "f_cpu") if key in build
+                },
                 "upload": {key: upload[key] for key in ("maximum_ram_size", "maximum_size") if key in upload},
             },
         }
@@ -167,7 +169,18 @@ def what_is_wanted(env, options):
         "models": [portable(os.path.join(project, os.path.expanduser(model)), project) for model in models],
         "core_hz": frequency(options.get("core_hz", "")),
         "flash": options.get("flash") or "reset",
+        "samples": samples(options),
     }
+
+
+def samples(options):
+    """How many test samples of each model the build takes with it."""
+    text = options.get("samples") or "0"
+    if not text.isdigit():
+        raise BuildError(
+            f"platformio.ini: error: {PREFIX}samples = {text} is no number of samples\n  next: write 10, say"
+        )
+    return int(text)
 
 
 def stack_bytes(options):
@@ -364,7 +377,10 @@ def add_to_build(env, manifest, output, stack):
     if script and bare and not env.GetProjectOption("board_build.ldscript", ""):
         env.Replace(LDSCRIPT_PATH=os.path.join(output, script))
         env.Append(LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
-        reserve_stack(env, os.path.join(output, STACK_SCRIPT), stack)
+        if STACK_SCRIPT in manifest["outputs"]:
+            reserve_stack(env, os.path.join(output, STACK_SCRIPT), stack)
+        elif stack is not None:
+            env.Append(LINKFLAGS=[f"-Wl,--defsym=__uc_nn_stack_bytes={stack}"])
     elif stack is not None:
         raise BuildError(
             f"platformio.ini: error: {PREFIX}stack has no effect: the linker script is not this project's\n"

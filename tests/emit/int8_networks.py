@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +108,14 @@ def random_pooled_network(seed: int) -> Network:
 
 def random_tuning(seed: int) -> Tuning:
     rng = random.Random(seed)
-    return Tuning(
+    tuning = Tuning(
         packed=rng.random() < 0.6,
         compact=rng.random() < 0.4,
         conv_taps=rng.choice((1, 3, 4, 6, 8, 12)),
         linear_inputs=rng.randint(1, 8),
         mul_cycles=rng.choice((1, 5)),
     )
+    return tuning if tuning.packed else replace(tuning, dual=rng.random() < 0.5)
 
 
 def _quantized(graph: Graph, rng: random.Random, values: np.random.Generator, wild: bool) -> Network:

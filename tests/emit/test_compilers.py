@@ -67,6 +67,7 @@ TUNINGS = {
     "plain": Tuning(),
     "packed": Tuning(packed=True, conv_taps=10),
     "compact": Tuning(packed=True, compact=True, conv_taps=3, linear_inputs=7),
+    "dual": Tuning(dual=True, conv_taps=20),
 }
 INT8 = {f"{name}_{tuning}": (name, tuning) for name in INT8_NETWORKS for tuning in TUNINGS}
 """Names of int8 models."""

@@ -29,6 +29,7 @@ TUNINGS = {
     "plain": Tuning(packed=False, conv_taps=4, linear_inputs=4),
     "packed": Tuning(packed=True, compact=False, conv_taps=8, linear_inputs=3),
     "compact": Tuning(packed=True, compact=True, conv_taps=3, linear_inputs=8),
+    "dual": Tuning(dual=True, conv_taps=20, linear_inputs=8),
 }
 ZERO_POINTS = (-128, 0, 127)
 ONE = np.float32(1)

@@ -40,11 +40,19 @@ def stand_in_spec(folder: Path) -> Path:
 
 
 def driver_sources(*suffixes: str) -> list[Path]:
-    return sorted(path for suffix in suffixes or (".c", ".S") for path in DRIVERS.glob(f"*/*{suffix}"))
+    folders = camera_drivers()
+    return sorted(
+        path for suffix in suffixes or (".c", ".S") for path in DRIVERS.glob(f"*/*{suffix}") if path.parent in folders
+    )
+
+
+def camera_drivers() -> list[Path]:
+    """Of the FE310 and the camera; ``bare`` is for other boards."""
+    return sorted(path for path in DRIVERS.iterdir() if path.is_dir() and path.name != "bare")
 
 
 def includes(*folders: Path) -> list[str]:
-    return [f"-I{folder}" for folder in (*folders, *sorted(p for p in DRIVERS.iterdir() if p.is_dir()))]
+    return [f"-I{folder}" for folder in (*folders, *camera_drivers())]
 
 
 @functools.cache

@@ -7,8 +7,9 @@ _INT8 = ("-O2", "-fno-inline-functions-called-once")
 _IN_ORDER = ("-fno-schedule-insns", "-fno-schedule-insns2", "-fno-tree-ter", "-fno-tree-reassoc", "-fno-tree-pre")
 
 
-def compile_flags(precision: str, packed: bool) -> tuple[str, ...]:
-    """How a build compiles a model's C, behind its own flags; GCC's words. ``packed``: two int8 products share a MUL.
+def compile_flags(precision: str, packed: bool, dual: bool = False) -> tuple[str, ...]:
+    """How a build compiles a model's C, behind its own flags; GCC's words. ``packed`` and ``dual``: see
+    :class:`~uc_nn_pio.emit.kernels.tuning.Tuning`.
 
     Measured for RV32IMAC with GCC 12.2 on LeNet-5:
 
@@ -18,7 +19,10 @@ def compile_flags(precision: str, packed: bool) -> tuple[str, ...]:
       (``kernels/pipeline.py``), and GCC is told to keep it: its own order costs 40 % more cycles in convolutions.
       GCC 8.3 also moves loads from flash up to each other; without -fno-tree-pre that costs it 57 % (12.2 loses 0.8 %
       by it).
+
+    For Cortex-M4, GCC 12.2: dual products leave few registers, and scheduling before these are given out spills more of
+    them (2 % more instructions).
     """
     if precision == "float32":
         return _FLOAT32
-    return _INT8 + _IN_ORDER if packed else _INT8
+    return _INT8 + (_IN_ORDER if packed else _IN_ORDER[:1] if dual else ())

@@ -17,7 +17,7 @@ FLASH_CHOICES = {"reset": None, "dual_io": "dual I/O"}
 RESET_SCKDIV = 3
 """QSPI0's divider after reset. A smaller one gives its sampling fewer core clocks: only on the user's word."""
 
-_ATTRIBUTES = {"xip": "rx", "dtim": "rwx", "itim": "rwx"}
+_ATTRIBUTES = {"xip": "rx", "dtim": "rwx", "itim": "rwx", "sram": "rwx"}
 
 
 def render_board_files(
@@ -54,10 +54,13 @@ def render_board_files(
     )
     variables = {
         "board": board,
+        "start_file": _start_file(board),
         "clocks": board.clocks,
         "core_hz": core_hz,
         "flash": _flash_settings(board, flash, core_hz),
         "stack_bytes": stack_bytes,
+        "uart": board.details.get("uart"),
+        "exit": board.details.get("exit"),
         "pins": sorted(board.pins.items(), key=lambda item: (item[1], item[0])),
         "regions": [
             {"name": r.name, "attributes": _ATTRIBUTES.get(r.kind, "rw"), "origin": f"0x{r.origin:08X}", "size": r.size}
@@ -72,6 +75,13 @@ def render_board_files(
         "ram_size": board.ram.size,
     }
     return {name: environment.get_template(f"{name}.j2").render(variables) for name in ("link.ld", "uc_nn_board.h")}
+
+
+def _start_file(board: Board) -> str:
+    """Which file of ``firmware_template/lib`` begins a program."""
+    if board.chip.startswith("fe310"):
+        return "fe310_start.S"
+    return "bare_start_arm.c" if board.arch == "arm" else "bare_start_riscv.S"
 
 
 def _memory_lines(board: Board) -> list[str]:

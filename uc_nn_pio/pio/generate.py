@@ -64,6 +64,10 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     files = dict(board_files)
     for conversion in conversions:
         files.update({f"{conversion.name}/{name}": text for name, text in conversion.files.items()})
+        if request["samples"]:
+            from uc_nn_pio.validation.vectors import samples_header
+
+            files[f"{conversion.name}/{conversion.name}_samples.h"] = samples_header(conversion, request["samples"])
         files[f"{conversion.name}/report.json"] = json.dumps(conversion.report, indent=1) + "\n"
     for conversion in conversions:
         print(terminal(f"uc_nn: {conversion.line(request['core_hz'], request['flash'])}"))
@@ -71,9 +75,11 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     written = write_files(output, files)
     _remove_old(output, previous["outputs"], files)
     dependencies = [path for conversion in conversions for path in conversion.dependencies]
+    if request["samples"]:
+        dependencies += [conversion.design.spec.validate.file.resolve() for conversion in conversions]
     manifest = {
         "manifest": extra_script.MANIFEST_VERSION,
-        "wanted": {key: request[key] for key in ("board", "models", "core_hz", "flash")},
+        "wanted": {key: request[key] for key in ("board", "models", "core_hz", "flash", "samples")},
         "inputs": {
             extra_script.portable(str(path), str(project)): extra_script.file_digest(path)
             for path in sorted(dependencies)
@@ -122,6 +128,7 @@ def find_board(facts: Mapping[str, Any] | None) -> Board | None:
         id=facts["id"],
         name=manifest["name"],
         chip=build.get("mcu", ""),
+        cpu=build.get("cpu", ""),
         march=build.get("march", ""),
         mabi=build.get("mabi", ""),
         mcmodel=build.get("mcmodel", ""),
@@ -147,8 +154,10 @@ def _board_files(request: Mapping[str, Any], board: Board | None) -> dict[str, s
                     next_step="remove the option, or use a board with data of uc_nn_pio (docs/boards.md)",
                 )
         return {}
-    script = Path(stack_need.__file__).read_text(encoding="utf-8")
-    return {**render_board_files(board, core_hz=core_hz, flash=flash), extra_script.STACK_SCRIPT: script}
+    files = render_board_files(board, core_hz=core_hz, flash=flash)
+    if board.arch == "riscv":  # whose machine code the script reads
+        files[extra_script.STACK_SCRIPT] = Path(stack_need.__file__).read_text(encoding="utf-8")
+    return files
 
 
 def _convert_all(specs: list[Path], board: Board | None) -> list[Conversion]:

@@ -27,6 +27,7 @@ SCONS_FOLDER = "packages/tool-scons"
 CPPCHECK_FOLDER = "packages/tool-cppcheck"
 
 PREFIX = "riscv64-unknown-elf-"
+ARM_PREFIX = "arm-none-eabi-"
 _OTHER_PREFIXES = ("riscv-none-elf-", "riscv64-elf-", "riscv32-unknown-elf-", "riscv64-none-elf-")
 _TOOLS = (
     *("ar", "as", "c++", "c++filt", "cpp", "elfedit", "g++", "gcc", "gcc-ar", "gcc-nm", "gcc-ranlib", "gcov", "gdb"),
@@ -75,21 +76,23 @@ def compiler_prefix() -> str:
 
 
 def system_toolchain() -> Content:
-    """Links to the system's RISC-V cross compiler, under the names that the platform asks for.
+    """Links to the system's RISC-V cross compiler, under the names that the platform asks for, and to the one for Arm
+    if there is one.
 
     Raises:
-        ToolError: there is none on PATH.
+        ToolError: there is none for RISC-V on PATH.
     """
     prefix = compiler_prefix()
     content: dict[str, bytes | Link] = {}
-    for tool in _TOOLS:
-        found = shutil.which(prefix + tool)
-        if found:
-            content[f"bin/{PREFIX}{tool}"] = Link(str(Path(found).absolute()))
+    for system, ours in ((prefix, PREFIX), (ARM_PREFIX, ARM_PREFIX)):
+        for tool in _TOOLS:
+            found = shutil.which(system + tool)
+            if found:
+                content[f"bin/{ours}{tool}"] = Link(str(Path(found).absolute()))
     done = subprocess.run([prefix + "gcc", "-dumpfullversion"], capture_output=True, text=True, check=True)
     major, minor, patch = (int(part) for part in done.stdout.strip().split("."))
     version = f"1.{major}{minor:02}{patch:02}.0"
-    return {**content, **_package("toolchain-uc-nn-system", version, "The system's RISC-V cross compiler", owner=None)}
+    return {**content, **_package("toolchain-uc-nn-system", version, "The system's cross compilers", owner=None)}
 
 
 def scons() -> Content:

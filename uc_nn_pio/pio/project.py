@@ -1,7 +1,8 @@
 """Renders a PlatformIO project from ``firmware_template/``: what ``uc-nn new`` does.
 
-The examples with a camera are rendered by the same templates (:func:`example_files`), and take the drivers from
-``firmware_template/lib`` where a project of the user's gets its own copy.
+Boards with a camera get the demo firmware; for others, ``firmware_template/samples`` is a program that runs the model's
+test samples. The examples with a camera are rendered by the same templates (:func:`example_files`), and take the
+drivers from ``firmware_template/lib`` where a project of the user's gets its own copy.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SCENE = "data/digits.npz"
 """Where in a models folder the pictures for the virtual camera lie, if there are any."""
 
 _CHIP_FAMILY = "fe310"
+_BARE = "bare"
+"""The drivers of boards without a camera; all others are the camera's."""
+_SAMPLES = 10
 _EXTRA_SCRIPT = Path(__file__).with_name("extra_script.py")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -57,7 +61,7 @@ def render_project(
 
     Raises:
         UcNnError: the destination holds something or cannot be written to, the example is not known, or the model
-            cannot be fed by the camera.
+            cannot be fed by the camera, or has no test samples where there is none.
         BoardError: the board is not known, or the drivers do not fit its chip.
         SpecError: the spec is wrong.
     """
@@ -76,7 +80,8 @@ def render_project(
         dest.mkdir(parents=True, exist_ok=True)
         for relative, text in texts.items():
             _write(dest / relative, text)
-        shutil.copytree(resources("firmware_template") / "lib", dest / "lib", ignore=_NOT_COPIED)
+        for driver in _drivers(camera=_has_camera(load_board(board))):
+            shutil.copytree(driver, dest / "lib" / driver.name, ignore=_NOT_COPIED)
         if copied is None:
             shutil.copytree(models, dest / "models", ignore=_NOT_COPIED)
         else:
@@ -99,7 +104,11 @@ def example_files(example: str) -> dict[str, str]:
 
 
 def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, scene: bool) -> dict[str, str]:
-    _check_camera_model(spec)
+    camera = _has_camera(board)
+    if camera:
+        _check_camera_model(spec)
+    else:
+        _check_samples(spec)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources("firmware_template")),
         trim_blocks=True,
@@ -114,6 +123,7 @@ def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, sc
         "model": spec.name,
         "MODEL": spec.name.upper(),
         "labels": spec.output.labels is not None,
+        "samples": _SAMPLES,
         "spec": spec.path.name,
         "scene": f"models/{SCENE}" if scene else None,
         "envs": envs,
@@ -121,10 +131,10 @@ def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, sc
         "lib_extra_dirs": "../../firmware_template/lib" if shared_drivers else None,
     }
     templates = {
-        "platformio.ini": "platformio.ini.j2",
-        "README.md": "README.md.j2",
+        "platformio.ini": "platformio.ini.j2" if camera else "samples/platformio.ini.j2",
+        "README.md": "README.md.j2" if camera else "samples/README.md.j2",
         ".gitignore": "gitignore.j2",
-        "src/main.c": "src/main.c.j2",
+        "src/main.c": "src/main.c.j2" if camera else "samples/main.c.j2",
     }
     texts = {target: environment.get_template(source).render(variables) for target, source in templates.items()}
     if _EXTRA_SCRIPT.is_file():
@@ -133,17 +143,46 @@ def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, sc
 
 
 def _environments(default: Board) -> list[_Env]:
-    """The virtual board first, then every real board that the drivers fit."""
-    if not default.chip.startswith(_CHIP_FAMILY):
+    """The virtual board first, then every other board that the same drivers fit."""
+    boards = [load_board(board_id) for board_id in board_ids()]
+    fitting = [board for board in boards if _has_camera(board) == _has_camera(default) and _has_drivers(board)]
+    if default not in fitting:
         raise BoardError(
             f"the firmware template has no drivers for {default.name}",
-            why=f"its drivers are for the {_CHIP_FAMILY.upper()}; this chip is {default.chip}",
+            why=f"its drivers are for the {_CHIP_FAMILY.upper()}, and for boards whose data name a UART; this chip is "
+            f"{default.chip}",
             next_step="use `uc-nn convert`, and call the generated C from a firmware of yours",
         )
-    boards = [load_board(board_id) for board_id in board_ids()]
-    fitting = [board for board in boards if board.chip.startswith(_CHIP_FAMILY)]
     envs = [_Env("virtual" if board.id == "hifive1_virtual" else board.id, board) for board in fitting]
     return sorted(envs, key=lambda env: (not env.board.virtual, env.name))
+
+
+def _has_camera(board: Board) -> bool:
+    """Whether the camera's drivers are for this board's chip."""
+    return board.chip.startswith(_CHIP_FAMILY)
+
+
+def _has_drivers(board: Board) -> bool:
+    return _has_camera(board) or "uart" in board.details
+
+
+def _drivers(*, camera: bool) -> list[Path]:
+    folders = sorted(path for path in (resources("firmware_template") / "lib").iterdir() if path.is_dir())
+    return [path for path in folders if (path.name != _BARE) == camera]
+
+
+def _check_samples(spec: ModelSpec) -> None:
+    if spec.validate is None:
+        raise SpecError(
+            f"the model {spec.name!r} names no test data",
+            where=spec.location("name"),
+            why="the program for a board without a camera runs test samples",
+            next_step="add validate: {file: data/test.npz, stage: network}",
+        )
+    if spec.name == _BARE:
+        raise SpecError(
+            "a model cannot be named 'bare' in this program", where=spec.location("name"), why="bare.h is there"
+        )
 
 
 def _check_camera_model(spec: ModelSpec) -> None:
@@ -164,7 +203,7 @@ def _check_camera_model(spec: ModelSpec) -> None:
             why=f"it gives one channel of {CAMERA_PIXELS} x {CAMERA_PIXELS} pixels, of which every n-th is taken",
             next_step="use [1, H, W] with H and W among 1, 2, 4, 8, 16, 32, 64",
         )
-    drivers = sorted(path.name for path in (resources("firmware_template") / "lib").iterdir() if path.is_dir())
+    drivers = [path.name for path in _drivers(camera=True)]
     if spec.name in drivers:
         raise SpecError(
             f"a model cannot be named {spec.name!r} in this firmware",

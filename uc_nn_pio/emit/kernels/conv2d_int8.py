@@ -4,12 +4,15 @@ For each pair of output channels, a *strip*: its constants are read from flash o
 scratch; then the whole map is computed with them. The sums of a block (a pool window or a part of it) are variables, so
 that a weight is loaded from RAM once for all of them; the maximum is taken of the accumulators and requantized once.
 
-Two ways to multiply, by what the board's MUL costs (:class:`~uc_nn_pio.emit.kernels.tuning.Tuning`):
+Three ways to multiply, by what the board's MUL costs (:class:`~uc_nn_pio.emit.kernels.tuning.Tuning`):
 
 - *packed*: both channels share a MUL. A word holds ``w0 + 65536 * w1``; the products of a few taps, added up, hold two
   exact sums as long as each stays within 16 bits. ``s`` adds up these words, ``c`` their rounded upper halves; at the
   end channel 1 is ``c`` and channel 0 is ``s - 65536 * c`` (``docs/numerics.md``). How many taps may be added is proved
   from the weights, for every place where the same C is used.
+- *dual*: Arm's SMLAD multiplies two taps with two pixels and adds both products. Four pixels that follow each other in
+  memory are a word; its even bytes, widened to 16 bits, are one operand, its odd ones another. So of four taps a word
+  holds the first and the third, the next one the second and the fourth.
 - *plain*: a product a MUL.
 
 Taps outside the map are left out. What they would have added (the zero point times their weights) is left out of the
@@ -38,6 +41,10 @@ LOAD_WORD, LOAD_BYTE = 2, 3
 
 UNPACK, KEEP, BEGIN = 1.5, 16.0, 25.0
 """Instructions, about: to take a tap out of a compact word; to keep and to fetch a position's sums; to begin a part."""
+
+
+MOST_DUAL_TAPS = 32
+"""Of a pass of dual products, where its channels are all there are."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Conv2dInt8(Kernel):
     @property
     def helpers(self) -> frozenset[str]:
         taps = ({"taps", "within"} if self.staged_rows else {"taps"}) if self._axes[0].padded and self._meets else set()
-        return self._requantizers.helpers | taps
+        return self._requantizers.helpers | taps | ({"dual"} if self._has_quads else set())
 
     @property
     def _meets(self) -> bool:
@@ -159,13 +166,64 @@ class Conv2dInt8(Kernel):
 
     def _channels_of_a_pass(self) -> int:
         """So many that their taps are as many as the tuning says, or somewhat fewer where that leaves no rest; an even
-        number of taps where two share a staged word."""
+        number of taps where two share a staged word. Dual: all of them if they are few, for whole rows lie in one
+        piece; else a multiple of four."""
         kx, channels = self.op.kernel[1], self.group_channels
+        if self.dual and channels > 4 and kx * channels > MOST_DUAL_TAPS:
+            most = max(4, self.tuning.conv_taps // kx // 4 * 4)
+            return max((n for n in range(4, most + 1, 4) if channels % n == 0), default=4)
+        if self.dual:
+            return channels
         most = min(max(1, self.tuning.conv_taps // kx), channels)
         enough = min(4, kx * most)
         whole = [n for n in range(1, most + 1) if channels % n == 0 and kx * n >= enough]
         even = [n for n in whole if kx * n % 2 == 0] if self.compact else []
         return max(even or whole or [most])
+
+    @property
+    def dual(self) -> bool:
+        return self.tuning.dual
+
+    @property
+    def _has_quads(self) -> bool:
+        return any(self.quads(body) for body in self.bodies)
+
+    def quads(self, body: Body) -> list[tuple[int, ...]]:
+        """Dual: the taps of a body that are taken four at a time, whose pixels follow each other in memory."""
+        kx, channels = self.op.kernel[1], body.channels
+        whole = channels == self.input.shape[0] and self.op.dilation[1] == 1
+        chunks = [range(kx * channels)] if whole else [range(x * channels, (x + 1) * channels) for x in range(kx)]
+        starts = [t for chunk in chunks for t in chunk[: len(chunk) // 4 * 4 : 4]] if self.dual else []
+        return [tuple(range(t, t + 4)) for t in starts]
+
+    def staged_order(self, body: Body) -> list[int]:
+        """The taps of a body as its words have them, two a word."""
+        quads = self.quads(body)
+        taken = [t for quad in quads for t in (quad[0], quad[2], quad[1], quad[3])]
+        return taken + sorted(set(range(self.op.kernel[1] * body.channels)) - set(taken))
+
+    def place(self, body: Body, tap: int, channel: int) -> tuple[int, int]:
+        """Where in a pass a compact weight is: (word, byte)."""
+        at = self.staged_order(body).index(tap)
+        return at // 2, 2 * (at % 2) + channel if self.dual else at % 2 + 2 * channel
+
+    def dual_steps(self, body: Body, run: ColumnRun, part: Span) -> tuple[list[Any], list[tuple[int, list[int]]]]:
+        """How the products of a pass are taken: quads, each with the columns of the block that use all of it, and
+        single taps with theirs."""
+        used = {
+            j: set(range(s.lo * body.channels, s.hi * body.channels))
+            for j in range(part.lo, part.hi)
+            if (s := run.taps[j])
+        }
+        fours, singles = [], {t: list(used) for t in range(self.op.kernel[1] * body.channels)}
+        for quad in self.quads(body):
+            whole = [j for j, taps in used.items() if taps.issuperset(quad)]
+            if whole:
+                fours.append((quad, whole))
+            for t in quad:
+                singles[t] = [j for j in used if j not in whole]
+        taken = [(t, [j for j in columns if t in used[j]]) for t, columns in singles.items()]
+        return fours, [(t, columns) for t, columns in taken if columns]
 
     def _words(self, taps: int) -> int:
         return -(-taps // 2) if self.compact else taps
@@ -266,8 +324,9 @@ class Conv2dInt8(Kernel):
     def _taps(self, oc: int | None) -> list[np.ndarray]:
         """A channel's weights in the order of the staged words: one array a body and pass; zeros for no channel."""
         weight = self._weight[oc] if oc is not None else np.zeros_like(self._weight[0])
+        orders = {body: self.staged_order(body) for body in self.bodies}
         return [
-            weight[ky, :, body.first_channel + i * body.channels :][:, : body.channels].ravel()
+            weight[ky, :, body.first_channel + i * body.channels :][:, : body.channels].ravel()[orders[body]]
             for ky in range(self.op.kernel[0])
             for body in self.bodies
             for i in range(body.count)
@@ -285,7 +344,9 @@ class Conv2dInt8(Kernel):
             # taps that go to words of their own follow each other without a gap
             count = 1 if self.compact else len(pairs) // self.op.kernel[0] if self.staged_rows else len(pairs)
             for at in range(0, len(pairs), count):
-                words += words_of_taps(*map(np.concatenate, zip(*pairs[at : at + count], strict=True)), self.packed)
+                words += words_of_taps(
+                    *map(np.concatenate, zip(*pairs[at : at + count], strict=True)), self.packed, self.dual
+                )
         values = np.array(words, np.uint32)
         comment = (
             f"{len(self.strips)} strips of two output channels: biases, requantization, then words of two taps of both,"
@@ -311,10 +372,9 @@ class Conv2dInt8(Kernel):
         spans = [span for span in run.taps[part.lo : part.hi] if span]
         return sorted({t for span in spans for (t,) in self.groups(body, span)})
 
-    @staticmethod
-    def words_used(taps: Sequence[int]) -> list[int]:
+    def words_used(self, body: Body, taps: Sequence[int]) -> list[int]:
         """Where in a pass the words are that hold these taps; a word holds two taps of both channels."""
-        return sorted({t // 2 for t in taps})
+        return sorted({self.place(body, t, 0)[0] for t in taps})
 
     def order(self, body: Body, run: ColumnRun, part: Span, block: Sequence[int], shift: int, loops: bool) -> Loop:
         """A pass of packed products, in the order for the board's multiplier.

@@ -2,7 +2,8 @@
 
 Every word of the table is read once, in address order, and one ahead of its use: while flash fetches a word, the one
 before it is multiplied. Two outputs share a MUL where the board's tuning says so (see ``conv2d_int8.py``). One or two
-outputs that are left over have words of two inputs each; a third makes that two and one.
+outputs that are left over have words of two inputs each; a third makes that two and one. With dual products a word
+holds four inputs' weights of one output, and the words of a few outputs follow each other.
 
 Behind a map, rows may come one by one: each adds its share to the sums of all outputs, which wait in the output's place
 in the context, two words a pair, until the last row makes outputs of them. The table is in the order of the rows then,
@@ -23,6 +24,7 @@ from uc_nn_pio.emit.kernels.packing import (
     folded_biases,
     requantizers,
     tap_groups,
+    words_of_inputs,
     words_of_outputs,
     words_of_taps,
 )
@@ -80,11 +82,26 @@ class LinearInt8(Kernel):
     @property
     def row_words(self) -> int:
         """Words of weights a row of inputs."""
-        return sum(part.count * -(-self.row_inputs // part.inputs) for part in self.parts)
+        total = 0
+        for part in self.parts:
+            for inputs, times, _ in self._passes_of(part):
+                quads = self.quads(inputs)
+                words = quads * self.stored_lanes(part) + -(-(inputs - 4 * quads) // part.inputs)
+                total += part.count * times * words
+        return total
+
+    @staticmethod
+    def stored_lanes(part: Part) -> int:
+        """Outputs whose weights a part's dual words hold: a last output alone has no second one beside it."""
+        return min(part.lanes, part.outputs)
 
     @property
     def helpers(self) -> frozenset[str]:
-        return self._requantizers.helpers
+        return self._requantizers.helpers | ({"dual"} if self.dual and self.row_inputs >= 4 else set())
+
+    @property
+    def dual(self) -> bool:
+        return self.tuning.dual
 
     @property
     def packed(self) -> bool:
@@ -131,11 +148,26 @@ class LinearInt8(Kernel):
         weight[: len(members)] = self.graph.constant(self.node, "weight")[members, taken]
         first = self._biases(part, members) if row == 0 else []
         last = self._requantize_words(part, members) if row == self.rows - 1 else []
-        if part.lanes == 4:
-            words = words_of_outputs(weight[[0, 2, 1, 3]], self.packed)
-        else:
-            words = words_of_taps(weight[0], weight[1], self.packed)
+        words = []
+        start = 0
+        for count, times, _ in self._passes_of(part):
+            for _ in range(times):
+                words += self._pass_words(part, weight[:, start : start + count])
+                start += count
         return first + words + last if self.rows_apart else first + last + words
+
+    def quads(self, inputs: int) -> int:
+        """Dual: of a pass, how many times four inputs are taken together."""
+        return inputs // 4 if self.dual else 0
+
+    def _pass_words(self, part: Part, weight: np.ndarray) -> list[int]:
+        """A pass's weights (lanes, inputs)."""
+        fours = 4 * self.quads(weight.shape[1])
+        words = words_of_inputs(weight[: self.stored_lanes(part), :fours]) if fours else []
+        rest = weight[:, fours:]
+        if part.lanes == 4:
+            return words + words_of_outputs(rest[[0, 2, 1, 3]], self.packed)
+        return words + words_of_taps(rest[0], rest[1], self.packed)
 
     def _biases(self, part: Part, members: list[int]) -> list[int]:
         biases = folded_biases(self.graph, self.node, self.input.quant.zero_point)
@@ -174,6 +206,7 @@ class LinearInt8(Kernel):
         """(inputs of a pass, how many passes, groups): the loop's, then what is left over."""
         size, step = self.row_inputs, min(self.tuning.linear_inputs, self.row_inputs)
         step += step % part.inputs if step < size else 0
+        step -= step % 4 if self.dual and step > 4 else 0
         count, rest = divmod(size, step)
         found = [(step, count, self.groups(part, step, 0, count * step))]
         if rest:

@@ -2,7 +2,7 @@
 
 A *word of taps* holds two taps of two channels: bytes (w0[a], w0[b], w1[a], w1[b]) from the lowest on. Packed kernels
 want each byte plus 128: ``(v & 0x00FF00FF) - 0x00800080`` is then ``w0[a] + 65536 * w1[a]``, and the same of ``v >> 8``
-is tap b.
+is tap b. Dual kernels want (w0[a], w1[a], w0[b], w1[b]): every second byte, widened, is both taps of a channel.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ MOST_IN_HALF = 255
 """Largest sum of |w| whose products with int8 stay within 16 bits: 255 * 128 < 2^15."""
 
 
-def words_of_taps(first: np.ndarray, second: np.ndarray, biased: bool) -> list[int]:
+def words_of_taps(first: np.ndarray, second: np.ndarray, biased: bool, dual: bool = False) -> list[int]:
     """Two channels' taps (n,) as ceil(n / 2) words; an odd tap is followed by a zero weight."""
     pair = np.zeros((2, len(first) + len(first) % 2), np.int64)
     pair[:, : len(first)] = first, second
     taken = (pair + 128 if biased else pair) & 0xFF
+    if dual:
+        return [int(a | b << 16 | c << 8 | d << 24) for a, b, c, d in zip(*_alternate(taken), strict=True)]
     return [int(a | b << 8 | c << 16 | d << 24) for a, b, c, d in zip(*_alternate(taken), strict=True)]
 
 
@@ -33,6 +35,13 @@ def _alternate(pair: np.ndarray) -> tuple[np.ndarray, ...]:
 def words_of_outputs(weights: np.ndarray, biased: bool) -> list[int]:
     """Four outputs' weights (4, n) as n words: bytes (w0, w1, w2, w3) from the lowest on."""
     taken = (weights.astype(np.int64) + (128 if biased else 0)) & 0xFF
+    return [int(v) for v in taken[0] | taken[1] << 8 | taken[2] << 16 | taken[3] << 24]
+
+
+def words_of_inputs(weights: np.ndarray) -> list[int]:
+    """Outputs' weights (outputs, 4 n) as a word of four inputs for each output, for each four inputs."""
+    taken = weights.astype(np.int64) & 0xFF
+    taken = taken.reshape(len(taken), -1, 4).transpose(1, 0, 2).reshape(-1, 4).T
     return [int(v) for v in taken[0] | taken[1] << 8 | taken[2] << 16 | taken[3] << 24]
 
 

@@ -8,7 +8,7 @@ import shutil
 from platformio.public import PlatformBase
 
 SYSTEM_TOOLCHAIN = "toolchain-uc-nn-system"
-REGISTRY_TOOLCHAIN = "toolchain-riscv"
+REGISTRY_TOOLCHAINS = {"riscv": "toolchain-riscv", "arm": "toolchain-gccarmnoneeabi"}
 OPENOCD = "tool-openocd-riscv"
 
 
@@ -27,11 +27,19 @@ class Uc_nnPlatform(PlatformBase):  # noqa: N801  PlatformIO derives the class n
         super().configure_default_packages(options, targets)
         packages = self.packages
         if self.get_package(SYSTEM_TOOLCHAIN) is not None:
-            packages.pop(REGISTRY_TOOLCHAIN, None)
+            for name in REGISTRY_TOOLCHAINS.values():
+                packages.pop(name, None)
             packages[SYSTEM_TOOLCHAIN]["optional"] = False
         else:
             packages.pop(SYSTEM_TOOLCHAIN, None)
+            wanted = REGISTRY_TOOLCHAINS[self._architecture(options.get("board"))]
+            for name in REGISTRY_TOOLCHAINS.values():
+                packages[name]["optional"] = name != wanted
         packages[OPENOCD]["optional"] = not self._needs_openocd_package(options, targets)
+
+    def _architecture(self, board):
+        cpu = self.board_config(board).get("build.cpu", "") if board else ""
+        return "arm" if cpu.startswith("cortex-m") else "riscv"
 
     def _needs_openocd_package(self, options, targets):
         if not {"upload", "program"} & {str(target) for target in targets}:

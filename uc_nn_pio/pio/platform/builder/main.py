@@ -18,7 +18,8 @@ sys.path.insert(0, BUILDER_DIR)
 
 import uc_nn_upload  # noqa: E402  lies beside this file, on the path only from here on
 
-PREFIX = "riscv64-unknown-elf-"
+ARM = board.get("build.cpu", "").startswith("cortex-m")
+PREFIX = "arm-none-eabi-" if ARM else "riscv64-unknown-elf-"
 
 
 def compiler_needs_old_isa_spec():
@@ -46,13 +47,16 @@ def size_command():
     return ["$PYTHONEXE", "-I", "-S", script, "$SOURCES", hex(origin), hex(origin + size)]
 
 
-machine = [
-    "-march=" + board.get("build.march"),
-    "-mabi=" + board.get("build.mabi"),
-    "-mcmodel=" + board.get("build.mcmodel"),
-]
-if compiler_needs_old_isa_spec():
-    machine.append("-misa-spec=2.2")
+if ARM:
+    machine = ["-mcpu=" + board.get("build.cpu"), "-mthumb"]
+else:
+    machine = [
+        "-march=" + board.get("build.march"),
+        "-mabi=" + board.get("build.mabi"),
+        "-mcmodel=" + board.get("build.mcmodel"),
+    ]
+    if compiler_needs_old_isa_spec():
+        machine.append("-misa-spec=2.2")
 
 env.Replace(
     AR=PREFIX + "gcc-ar",

@@ -28,6 +28,10 @@ def actions(env, board, platform):
                 "Starting the virtual board with $SOURCE",
             )
         ]
+    if protocol == "qemu" and board.get("upload.qemu", None):
+        return [
+            env.VerboseAction(lambda target, source, env: run_qemu(env, board, source[0]), "Running $SOURCE in QEMU")
+        ]
     if protocol == "custom":
         return [env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE")]
     if protocol in board.get("upload.protocols", []) and board.get("upload.openocd", None):
@@ -44,6 +48,36 @@ def refuse(board, protocol):
     known = ", ".join(board.get("upload.protocols", []) or ["none"])
     sys.stderr.write(f"error: upload_protocol {protocol!r} is not known for this board\n  next: use one of {known}\n")
     return 1
+
+
+# QEMU ---------------------------------------------------------------------------------------------------------------
+
+
+def run_qemu(env, board, elf):
+    """Run the firmware to its end with the UART on the terminal; its exit code is the upload's.
+
+    The manifest's ``upload.qemu`` says which ``program`` with which ``arguments``; ``upload_flags`` come behind them.
+    """
+    recipe = board.get("upload.qemu")
+    extra = [env.subst(flag) for flag in env.get("UPLOAD_FLAGS", [])]
+    quiet = ["-display", "none", "-monitor", "none", "-serial", "stdio"]
+    command = [recipe["program"], *recipe["arguments"], *quiet, *extra, "-kernel", elf.get_abspath()]
+    print(shlex.join(command))
+    sys.stdout.flush()
+    try:
+        environment = {**os.environ, "PATH": str(env["ENV"]["PATH"])}
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        sys.stderr.write(
+            f"error: {recipe['program']} is not installed\n"
+            "  why:  this board is one of QEMU's\n"
+            "  next: install it (Debian, Ubuntu: apt install qemu-system-arm qemu-system-misc; macOS: brew install "
+            "qemu)\n"
+        )
+        return 1
+    if done.returncode:
+        sys.stderr.write(f"error: the program ended with code {done.returncode}\n")
+    return done.returncode
 
 
 # OpenOCD ------------------------------------------------------------------------------------------------------------

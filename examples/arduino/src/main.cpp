@@ -1,0 +1,51 @@
+/*
+ * A network as a plain library of an Arduino sketch: its test samples, one a second.
+ *
+ * The header is C and C++; the model's C file is compiled beside the sketch. Nothing of it allocates, prints or waits, so
+ * it fits whatever the sketch does besides.
+ *
+ * This file is yours: use, change and pass it on without conditions.
+ */
+#include <Arduino.h>
+
+#include "lenet5.h"
+#include "lenet5_samples.h"
+
+static lenet5_context network;
+static int32_t turn = 0;
+
+void setup()
+{
+    Serial.begin(115200);
+}
+
+void loop()
+{
+    const lenet5_sample *sample = &lenet5_samples[turn % LENET5_SAMPLES];
+#ifdef LENET5_STREAMED
+    const int32_t row = LENET5_INPUT_SIZE / LENET5_INPUT_H;
+#endif
+    const unsigned long start = micros();
+
+#ifdef LENET5_STREAMED
+    lenet5_reset(&network);
+    for (int32_t y = 0; y < LENET5_INPUT_H; y++) {
+        memcpy(lenet5_row(&network), sample->input + y * row, sizeof(sample->input[0]) * row);
+        lenet5_push_row(&network);
+    }
+#else
+    memcpy(lenet5_input(&network), sample->input, sizeof sample->input);
+#endif
+    lenet5_run(&network);
+
+    const unsigned long taken = micros() - start;
+
+    Serial.print("PREDICTION: ");
+    Serial.print(lenet5_label(lenet5_argmax(&network)));
+    Serial.print("  ");
+    Serial.print(taken);
+    Serial.print(" us, ");
+    Serial.println(lenet5_sample_agrees(sample, lenet5_output(&network)) ? "as the reference says" : "DIFFERS");
+    turn++;
+    delay(1000);
+}
