@@ -47,7 +47,47 @@ def _temporal() -> nn.Module:
     )
 
 
+class Last(nn.Module):
+    """A recurrent layer whose last state goes on."""
+
+    def __init__(self, layer: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.layer = layer
+        width = layer.hidden_size * (2 if layer.bidirectional else 1)
+        self.fc = nn.Linear(width, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, state = self.layer(x)
+        state = state[0] if isinstance(state, tuple) else state
+        if self.layer.bidirectional:
+            return self.fc(torch.cat([state[-2], state[-1]], dim=1))
+        return self.fc(state[-1])
+
+
+def _rows(layer: nn.Module) -> nn.Module:
+    """A recurrent layer's output for every row."""
+    return Net(lambda net, x: net.layer(x)[0], layer=layer)
+
+
 NETWORKS: dict[str, Callable[[], tuple[nn.Module, Shape]]] = {
+    "lstm": lambda: (_rows(nn.LSTM(3, 5, batch_first=True)), (9, 3)),
+    "lstm of two layers": lambda: (Last(nn.LSTM(6, 8, num_layers=2, batch_first=True), 3), (12, 6)),
+    "lstm both ways": lambda: (Last(nn.LSTM(4, 5, batch_first=True, bidirectional=True), 3), (10, 4)),
+    "gru": lambda: (_rows(nn.GRU(4, 7, batch_first=True)), (11, 4)),
+    "gru both ways": lambda: (
+        _rows(nn.GRU(3, 4, num_layers=2, batch_first=True, bidirectional=True, bias=False)),
+        (8, 3),
+    ),
+    "gru behind convolutions": lambda: (
+        Net(
+            lambda net, x: net.last(net.conv(x).relu().transpose(1, 2)),
+            conv=nn.Conv1d(3, 6, 3, stride=2),
+            last=Last(nn.GRU(6, 9, batch_first=True), 4),
+        ),
+        (3, 21),
+    ),
+    "rnn": lambda: (Last(nn.RNN(5, 6, batch_first=True), 2), (7, 5)),
+    "rnn with relu": lambda: (_rows(nn.RNN(5, 6, batch_first=True, nonlinearity="relu")), (6, 5)),
     "conv1d": lambda: (nn.Conv1d(3, 5, 4, padding=1, stride=2), (3, 17)),
     "temporal convolutions": lambda: (_temporal(), (3, 20)),
     "signal with channels last": lambda: (

@@ -40,7 +40,7 @@ def test_the_wheel_finds_its_resources_by_itself(built: Path, tmp_path: Path) ->
         names = archive.namelist()
         archive.extractall(root)
     first, *folders = show(root, tmp_path)
-    assert first == f"{uc_nn_pio.__version__} 3 16384"
+    assert first == f"{uc_nn_pio.__version__} 5 16384"
     assert all(Path(folder).is_relative_to(root) for folder in folders)
     assert {"uc_nn_pio/_resources/firmware_template/board/link.ld.j2", "uc_nn_pio/spec/schema.json"} <= set(names)
     unwanted = (".pio/", ".cache/", "__pycache__", "tests/")
@@ -53,6 +53,6 @@ def test_the_sdist_finds_its_resources_by_itself(built: Path, tmp_path: Path) ->
         archive.extractall(tmp_path, filter="data")
     (root,) = (path for path in tmp_path.iterdir() if path.is_dir())
     first, *folders = show(root, tmp_path)
-    assert first == f"{uc_nn_pio.__version__} 3 16384"
+    assert first == f"{uc_nn_pio.__version__} 5 16384"
     assert [Path(folder) for folder in folders] == [root / n for n in ("boards", "firmware_template", "examples")]
     assert (root / "dev.py").is_file() and (root / "tests" / "test_packaging.py").is_file()

@@ -11,6 +11,7 @@ import numpy as np
 from uc_nn_pio.capture.passes import normalize
 from uc_nn_pio.capture.quantized import DEQUANTIZE, DEQUANTIZE_CHANNELS, refuse_unfinished
 from uc_nn_pio.capture.rules import RULES, Step
+from uc_nn_pio.capture.rules.recurrent import take_states
 from uc_nn_pio.capture.trace import Call, Constant, Ref, Shape, Trace
 from uc_nn_pio.capture.unsupported import advice
 from uc_nn_pio.errors import ErrorGroup, Location, ModelError, UnsupportedError
@@ -49,7 +50,7 @@ def to_graph(trace: Trace, name: str, locations: Mapping[str, Location] | None =
         UnsupportedError: an operator or parameter has no kernel; an :class:`ErrorGroup` where there are several.
     """
     refuse_unfinished((call.target for call in trace.calls), name)
-    return _Mapper(normalize(trace), locations or {}).graph(name)
+    return _Mapper(take_states(normalize(trace)), locations or {}).graph(name)
 
 
 class _Mapper:

@@ -15,7 +15,7 @@ import numpy as np
 from uc_nn_pio.capture import quantized
 from uc_nn_pio.capture.constants import computed
 from uc_nn_pio.capture.rules import views
-from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Trace
+from uc_nn_pio.capture.trace import Call, Constant, Ref, Trace, renamed
 from uc_nn_pio.errors import UnsupportedError
 
 # Operators whose result may share its input's memory.
@@ -34,14 +34,6 @@ def normalize(trace: Trace) -> Trace:
     return trace
 
 
-def _renamed(argument: Argument, names: dict[str, str]) -> Argument:
-    if isinstance(argument, Ref):
-        return Ref(names.get(argument.name, argument.name))
-    if isinstance(argument, tuple):
-        return tuple(_renamed(item, names) for item in argument)
-    return argument
-
-
 def functionalize(trace: Trace) -> Trace:
     """Turn ``relu_`` into ``relu``: whoever reads the changed value afterwards reads the result.
 
@@ -53,7 +45,7 @@ def functionalize(trace: Trace) -> Trace:
     root: dict[str, str] = {}
     calls: list[Call] = []
     for index, call in enumerate(trace.calls):
-        arguments = {key: _renamed(value, names) for key, value in call.arguments.items()}
+        arguments = {key: renamed(value, names) for key, value in call.arguments.items()}
         self_ref = arguments.get("self", arguments.get("input"))
         operator = call.operator
         in_place = operator.endswith("_") and not operator.startswith("_") and isinstance(self_ref, Ref)

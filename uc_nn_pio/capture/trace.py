@@ -87,6 +87,15 @@ class Call:
             yield from _references(argument)
 
 
+def renamed(argument: Argument, names: Mapping[str, str]) -> Argument:
+    """The argument with values called as ``names`` says."""
+    if isinstance(argument, Ref):
+        return Ref(names.get(argument.name, argument.name))
+    if isinstance(argument, tuple):
+        return tuple(renamed(item, names) for item in argument)
+    return argument
+
+
 def _references(argument: Argument) -> Iterator[str]:
     if isinstance(argument, Ref):
         yield argument.name

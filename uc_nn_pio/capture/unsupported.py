@@ -34,7 +34,8 @@ NEAREST: dict[str, str] = {
     "abs": "the nearest is relu(x) + relu(-x)",
     **dict.fromkeys(("index", "gather"), _CONSTANT_PLACES),
     **dict.fromkeys(("numpy_T", "mT"), f"name the axes: x.transpose(1, 2); {_FLATTEN}"),
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding"), "use a convolutional network"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "give it one sequence with batch_first=True, unpacked"),
+    "embedding": "give the network the table's rows as its input",
     **dict.fromkeys(
         ("scaled_dot_product_attention", "_native_multi_head_attention", "bmm", "baddbmm", "einsum"),
         "use convolutions and linear layers",

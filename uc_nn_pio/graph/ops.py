@@ -175,6 +175,35 @@ class LayerNorm(Op):
     centred: bool = True
 
 
+GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+"""Cells of :class:`Recurrent`, and how many weighted sums of its input a unit takes."""
+
+
+@dataclass(frozen=True)
+class Recurrent(Op):
+    """One layer of an LSTM, a GRU or a plain recurrent network, over the rows of its input: (T, n) to (T, units).
+
+    Constants, the rows of each unit's gates as torch has them (LSTM: i, f, g, o; GRU: r, z, n): ``weight_x``
+    (gates * units, n), ``weight_h`` (gates * units, units), ``bias_x`` and ``bias_h`` (gates * units).
+
+    ``reverse`` goes from the last row to the first. The state in front of the first row is 0, or, where it is
+    ``carried``, that behind the last row of the run before.
+    """
+
+    kind: ClassVar[str] = "recurrent"
+    cell: str = "lstm"
+    reverse: bool = False
+    carried: bool = False
+
+    @property
+    def gates(self) -> int:
+        return GATES[self.cell]
+
+    @property
+    def title(self) -> str:
+        return f"{self.cell}{', backwards' if self.reverse else ''}{', carried on' if self.carried else ''}"
+
+
 @dataclass(frozen=True)
 class Softmax(Op):
     """exp(x - max) / sum over the last axis of a flat tensor, or over channels of a map (``axis`` 0)."""

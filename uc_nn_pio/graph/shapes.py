@@ -31,6 +31,7 @@ from uc_nn_pio.graph.ops import (
     Permute,
     PRelu,
     Quantize,
+    Recurrent,
     Reshape,
     Softmax,
 )
@@ -171,6 +172,15 @@ def _per_channel(op: PRelu | LayerNorm, given: Shape, result: Shape, constants: 
     return _elementwise(op, given, result, constants)
 
 
+def _recurrent(op: Recurrent, given: Shape, result: Shape, constants: Constants) -> str | None:
+    if len(given) != 2 or len(result) != 2 or given[0] != result[0]:
+        return "a row of the input gives a row of the output"
+    rows = op.gates * result[1]
+    wanted = {"weight_x": (rows, given[1]), "weight_h": (rows, result[1]), "bias_x": (rows,), "bias_h": (rows,)}
+    wrong = [role for role, shape in wanted.items() if constants.get(role) != shape]
+    return f"{wrong[0]} has shape {constants.get(wrong[0])}, {wanted[wrong[0]]} is needed" if wrong else None
+
+
 def _gather(op: Gather, given: Shape, result: Shape, constants: Constants) -> str | None:
     wanted = (math.prod(result),)
     return None if constants.get("index") == wanted else f"the index has shape {constants.get('index')}, not {wanted}"
@@ -259,6 +269,7 @@ RULES: Mapping[type[Op], Callable[..., str | None]] = {
     Permute: _permute,
     PRelu: _per_channel,
     Quantize: _elementwise,
+    Recurrent: _recurrent,
     Reshape: _reshape,
     Softmax: _softmax,
 }

@@ -13,6 +13,8 @@ Constants of an int8 node, by role; "per channel" is one element where the layer
 - avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
 - prelu: ``multiplier``, ``exponent`` (1,); ``negative_multiplier``, ``negative_exponent``, one a channel.
 - layer_norm: ``weight``, ``bias`` int32, one a channel; ``epsilon`` int64 (1,); ``multiplier``, ``exponent`` (1,).
+- recurrent: ``weight_x``, ``weight_h`` int8; ``bias_x``, ``bias_h`` int32; ``multiplier_x``, ``exponent_x`` and those
+  of ``_h``, one a gate; ``multiplier``, ``exponent`` (1,) of the output; ``sigmoid`` int32 (257,).
 - softmax: ``exponentials`` uint32 (256,); log_softmax: these, ``step`` (1,) and ``logarithms`` (66,).
 """
 
@@ -36,11 +38,13 @@ from uc_nn_pio.graph.ops import (
     LogSoftmax,
     Mul,
     PRelu,
+    Recurrent,
     Softmax,
 )
 from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
 from uc_nn_pio.quantize.multiplier import multipliers
 from uc_nn_pio.quantize.params import IntegerWeights, keeps_params
+from uc_nn_pio.quantize.recurrent import recurrent
 from uc_nn_pio.quantize.tables import activation_table, exponentials, log_softmax_step, logarithms
 
 Arrays = dict[str, np.ndarray]
@@ -112,6 +116,8 @@ def _constants(
         return _prelu(graph, node, before, after)
     if isinstance(op, LayerNorm):
         return _layer_norm(graph, node, before, after)
+    if isinstance(op, Recurrent):
+        return recurrent(graph, node, before, after)
     if isinstance(op, Gather):
         return {"index": graph.constants[node.constants["index"]]}
     if keeps_params(op):

@@ -29,6 +29,7 @@ from uc_nn_pio.graph.ops import (
     Pad,
     Permute,
     PRelu,
+    Recurrent,
     Reshape,
     Softmax,
     Sub,
@@ -39,6 +40,7 @@ from uc_nn_pio.reference.convolution import convolution
 from uc_nn_pio.reference.linear import linear
 from uc_nn_pio.reference.normalization import layer_norm, prelu
 from uc_nn_pio.reference.pooling import adaptive_avg_pool, avg_pool, max_pool
+from uc_nn_pio.reference.recurrent import recurrent
 from uc_nn_pio.reference.softmax import log_softmax, softmax
 
 Kernel = Callable[..., np.ndarray]
@@ -83,6 +85,7 @@ KERNELS: Mapping[type[Op], Kernel] = {
     Pad: lambda graph, node, x: padded(node.op, x),
     Permute: _reshape,
     PRelu: prelu,
+    Recurrent: recurrent,
     Reshape: _reshape,
     Softmax: lambda graph, node, x: softmax(node.op, x),
     Sub: lambda graph, node, a, b: _elementwise(node.op, a - b),

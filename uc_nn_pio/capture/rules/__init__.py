@@ -15,6 +15,7 @@ from uc_nn_pio.capture.rules import (
     normalization,
     pooling,
     quantization,
+    recurrent,
     reduction,
     shape,
     softmax,
@@ -36,6 +37,7 @@ RULES: dict[str, Rule] = {
     **reduction.RULES,
     **elementwise.RULES,
     **branches.RULES,
+    **recurrent.RULES,
     **quantization.RULES,
 }
 

@@ -18,6 +18,7 @@ from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.normalization import LayerNormF32, LayerNormInt8, PReluF32, PReluInt8
 from uc_nn_pio.emit.kernels.pool_f32 import AdaptiveAvgPool2dF32, AvgPool2dF32, MaxPool2dF32
 from uc_nn_pio.emit.kernels.pool_int8 import AdaptiveAvgPool2dInt8, AvgPool2dInt8, MaxPool2dInt8
+from uc_nn_pio.emit.kernels.recurrent import RecurrentF32, RecurrentInt8
 from uc_nn_pio.emit.kernels.tuning import PLAIN, Tuning
 from uc_nn_pio.errors import ErrorGroup, UcNnError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph
@@ -32,6 +33,7 @@ _FLOAT32 = (
     ActivationF32,
     PReluF32,
     LayerNormF32,
+    RecurrentF32,
     SoftmaxF32,
     LogSoftmaxF32,
     PermuteF32,
@@ -51,6 +53,7 @@ _INT8 = (
     ActivationInt8,
     PReluInt8,
     LayerNormInt8,
+    RecurrentInt8,
     SoftmaxInt8,
     LogSoftmaxInt8,
     PermuteInt8,
@@ -111,11 +114,17 @@ _RESERVED = frozenset(
         "context input set_row push_row row reset move run output argmax label hundredths pixels assert float table"
         " exp log sigmoid tanh hardsigmoid hardswish silu gelu gelu_tanh elu"
         " rsqrt inverse_root requantize requantize_any rescale requantize_leaky requantize_any_leaky first_tap end_tap"
-        " within"
+        " within even odd dual gate gate_tanh reset_state"
     ).split()
 )
 _SUFFIXES = ("", *(f"_{part}" for part in "slot end at border weights scratch edges channel row middle table".split()))
-_SUFFIXES += ("_exponentials", "_logarithms", *(f"_{side}{n}" for side in ("left", "right") for n in ("", *range(32))))
+_SUFFIXES += (
+    "_exponentials",
+    "_logarithms",
+    "_gates",
+    "_state",
+    *(f"_{side}{n}" for side in ("left", "right") for n in ("", *range(32))),
+)
 """What kernels append to a node's name for tables and functions of their own."""
 
 

@@ -97,6 +97,11 @@ class Kernel:
         """Bytes of RAM needed while the kernel runs, besides its input and output."""
         return 0
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the context that keep what they hold from run to run."""
+        return 0
+
     def smaller(self) -> Kernel | None:
         """The same result with less scratch, slower; None where there is no such kernel."""
         return None

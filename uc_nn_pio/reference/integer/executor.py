@@ -26,6 +26,7 @@ from uc_nn_pio.graph.ops import (
     Pad,
     Permute,
     PRelu,
+    Recurrent,
     Softmax,
     Sub,
 )
@@ -34,6 +35,7 @@ from uc_nn_pio.reference.integer.elementwise import add, multiply, subtract
 from uc_nn_pio.reference.integer.layers import convolution, linear
 from uc_nn_pio.reference.integer.normalization import layer_norm, prelu
 from uc_nn_pio.reference.integer.pooling import adaptive_avg_pool, avg_pool, max_pool
+from uc_nn_pio.reference.integer.recurrent import recurrent
 from uc_nn_pio.reference.integer.tables import activation, log_softmax, softmax
 
 Kernel = Callable[..., np.ndarray]
@@ -56,6 +58,7 @@ KERNELS: Mapping[type[Op], Kernel] = {
     Pad: lambda graph, node, x: padded(node.op, x, graph.tensor(node.output).quant.zero_point),
     Permute: lambda graph, node, x: x.reshape(len(x), *graph.tensor(node.output).shape),
     PRelu: prelu,
+    Recurrent: recurrent,
     Softmax: softmax,
     Sub: subtract,
 }
