@@ -116,7 +116,10 @@ def make_problem(graph: Graph, kernels: tuple[Kernel, ...]) -> Problem:
         for k in kernels
     )
     streamed = sum(k.rows_apart for k in kernels)
-    return Problem(steps, {t.name: t.bytes for t in graph.values()}, graph.inputs, graph.outputs, rows_apart=streamed)
+    states = {k.state: k.state_bytes for k in kernels if k.state_bytes}
+    sizes = {**{t.name: t.bytes for t in graph.values()}, **states}
+    # a state is there when a run begins, and when it ends
+    return Problem(steps, sizes, (*graph.inputs, *states), (*graph.outputs, *states), rows_apart=streamed)
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,19 @@ class Way:
 def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[Way]:
     """The fastest first. Of streamed ones, those with full windows come first; where the schedule was asked for by
     name, those that need the fewest bytes."""
-    if schedule == "pingpong" or (schedule == "auto" and _is_chain(graph)):
+    keeps = any(kernel.state_bytes for kernel in kernels)
+    if keeps and schedule not in ("auto", "arena"):
+        raise PlanError(
+            f"schedule {schedule} has no room for a state that is carried from run to run",
+            where=graph.name,
+            next_step="schedule: arena, or leave it out",
+        )
+    if schedule == "pingpong" or (schedule == "auto" and not keeps and _is_chain(graph)):
         yield Way("pingpong", kernels, shrinks=schedule == "pingpong")
     if schedule in ("auto", "arena"):
         order = least_peak(make_problem(graph, kernels)).steps
         yield Way("arena", tuple(kernels[index] for index in order))
-    if schedule in ("auto", "streamed"):
+    if schedule in ("auto", "streamed") and not keeps:
         try:
             cuts = range(1, streamable(make_problem(graph, kernels)) + 1)
         except PlanError:

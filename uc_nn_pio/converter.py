@@ -21,6 +21,7 @@ from uc_nn_pio.emit.kernels.tuning import tuning_of
 from uc_nn_pio.emit.render import render
 from uc_nn_pio.errors import ModelError, PlanError, SpecError
 from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.graph.ops import Recurrent
 from uc_nn_pio.lower import lower
 from uc_nn_pio.place import ConstantPlacement, place_constants
 from uc_nn_pio.quantize import Imported, LayerNoise, Range, lift, quantize_imported, unquantized
@@ -86,7 +87,7 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     """
     imported = lift(captured)
     captured = imported.graph if imported else captured
-    graph = lower(captured)
+    graph = with_state(spec, lower(captured))
     if not graph.nodes:
         raise ModelError("the network computes nothing", where=str(spec.path), why="all its layers are identities")
     _check_labels(spec, graph)
@@ -97,6 +98,29 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
         quantized = quantize_spec(spec, graph)
         graph, noise = quantized.graph, quantized.noise
     return design_of_graph(spec, captured, graph, board, noise)
+
+
+def with_state(spec: ModelSpec, graph: Graph) -> Graph:
+    """Recurrent layers that carry their state on from run to run, if the spec says so.
+
+    Raises:
+        SpecError: there is none that could.
+    """
+    if spec.state == "fresh":
+        return graph
+    found = [node for node in graph.nodes if isinstance(node.op, Recurrent)]
+    backwards = next((node for node in found if node.op.reverse), None)
+    if backwards or not found:
+        raise SpecError(
+            "state: carried, but the network has no recurrent layer" if not found else "state: carried is not possible",
+            where=spec.location("state"),
+            why=f"{backwards.source} goes backwards, and begins with rows that are still to come"
+            if backwards
+            else None,
+            next_step="leave state out",
+        )
+    nodes = [replace(n, op=replace(n.op, carried=True)) if isinstance(n.op, Recurrent) else n for n in graph.nodes]
+    return replace(graph, nodes=tuple(nodes))
 
 
 def suggest(spec: ModelSpec, board: Board | None) -> Suggestions:

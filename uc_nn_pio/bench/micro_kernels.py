@@ -62,6 +62,7 @@ COUNTS = {
     "pad": 16,
     "prelu": 16,
     "layer_norm": 24,
+    "recurrent": 32,
 }
 """How many micro-kernels of each sort, in each precision."""
 
@@ -149,7 +150,7 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
 def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision: str) -> Graph:
     large = sort in ("conv", "pooled_conv", "linear") and rng.random() < LARGE
     build, draw = GraphBuilder("part"), _Shapes(rng, MOST_MACS[precision], large)
-    shape = draw.vector() if sort == "linear" else draw.map()
+    shape = draw.vector() if sort == "linear" else draw.rows() if sort == "recurrent" else draw.map()
     x = at = build.input("x", shape)
     match sort:
         case "conv" | "pooled_conv" | "depthwise":
@@ -193,6 +194,15 @@ def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision
         case "layer_norm":
             affine = {"weight": values.normal(size=shape[0]), "bias": values.normal(size=shape[0])}
             at = build.add("norm", ops.LayerNorm(), x, **(affine if precision == "int8" or rng.random() < 0.7 else {}))
+        case "recurrent":
+            op = ops.Recurrent(rng.choice(("lstm", "lstm", "gru", "gru", "rnn_tanh", "rnn_relu")), rng.random() < 0.2)
+            units = rng.randint(2, 20)
+            sizes = {"weight_x": (shape[1],), "weight_h": (units,), "bias_x": (), "bias_h": ()}
+            constants = {
+                role: values.uniform(-1, 1, (op.gates * units, *more)).astype(np.float32) / units**0.5
+                for role, more in sizes.items()
+            }
+            at = build.add("recurrent", op, x, shape=(shape[0], units), **constants)
         case "add" | "sub" | "mul" | "concat":
             # of two branches, for each of which a small convolution stands
             sides = []
@@ -216,6 +226,9 @@ class _Shapes:
     def map(self) -> tuple[int, int, int]:
         channels = self.rng.choice((3, 8, 12, 16, 24, 32) if self.large else (1, 1, 2, 3, 4, 6, 8, 12, 16))
         return channels, self.rng.randint(4, 18), self.rng.randint(4, 18)
+
+    def rows(self) -> tuple[int, int]:
+        return self.rng.randint(1, 12), self.rng.randint(1, 20)
 
     def vector(self) -> tuple[int]:
         return (self.rng.randint(8, 1000 if self.large else 300),)

@@ -43,6 +43,7 @@ _TYPES = "".join(
     for name, c in {
         "int8_t": "signed char",
         "uint8_t": "unsigned char",
+        "int16_t": "short",
         "uint16_t": "unsigned short",
         "int32_t": "int",
         "uint32_t": "unsigned",
@@ -491,7 +492,7 @@ class _Walk:
             return operand._replace(kind=kind)
         if (kind == "f") != (operand.kind == "f") and not operand.literal:
             self.count(node, "fconvert")
-        elif type_name(node.to_type.type) in ("int8_t", "uint8_t") and not isinstance(node.expr, c_ast.ArrayRef):
+        elif type_name(node.to_type.type) in ("int8_t", "uint8_t", "int16_t") and not isinstance(node.expr, c_ast.ArrayRef):
             self.count(node, "narrow")
         return operand._replace(kind=kind)
 

@@ -97,6 +97,8 @@ def render(design: Design) -> dict[str, str]:
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
         "stream": stream,
+        "portable": False,
+        "states": _states(design),
         "hides_tables": any(kernel.hides_table for kernel in design.kernels),
         "moves_words": all(layer.unit < layer.row for layer in stream) if design.precision == "int8" else False,
         "hundredths": _hundredths(design.graph.tensor(design.graph.outputs[0])),
@@ -131,6 +133,11 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         ram += scratch.size
     if shared:
         buffers += ", in place" if len(taken) == 1 else f", over {shared}"
+    if kernel.state_bytes:
+        state = plan.placement(kernel.state)
+        arguments.append(_pointer(design, state))
+        buffers += f", state {state.offset}..{state.end - 1}"
+        ram += state.size
     shapes = f"{' and '.join(shape_text(t.shape) for t in kernel.inputs)} -> {shape_text(kernel.output.shape)}"
     source = c_comment(node.source.layer)
     line = partial(
@@ -160,9 +167,9 @@ def _function(environment: jinja2.Environment, kernel: Kernel, comment: str) -> 
 
 
 def kernel_source(kernel: Kernel) -> str:
-    """The C of one kernel and of the helpers that it calls, without its tables."""
+    """The C of one kernel and of the helpers that it calls, without its tables and what is for one processor alone."""
     environment = _environment()
-    names = {"prefix": kernel.prefix, "helpers": kernel.helpers}
+    names = {"prefix": kernel.prefix, "helpers": kernel.helpers, "portable": True}
     helpers = [environment.get_template(f"math_{kind}.c.j2").render(names) for kind in ("f32", "int8")]
     return "".join(helpers) + _function(environment, kernel, "")
 
@@ -227,6 +234,19 @@ def _tidy(text: str) -> str:
     text = re.sub(r"\n{3,}", "\n\n", text.strip("\n"))
     text = re.sub(r"\{\n\n", "{\n", text)
     return re.sub(r"\n\n( *\})", r"\n\1", text) + "\n"
+
+
+def _states(design: Design) -> list[dict[str, object]]:
+    """What ``reset_state`` sets: of each layer that carries one, where its output and the rest of its state lie."""
+    found = []
+    for kernel in design.kernels:
+        if kernel.state_bytes:
+            at, zero = _pointer(design, design.plan.placement(kernel.state)), kernel.output.quant
+            size = kernel.state_bytes // (4 if design.precision == "float32" else 1)
+            found.append(
+                {"at": at, "units": kernel.output.shape[1], "size": size, "zero": zero.zero_point if zero else 0}
+            )
+    return found
 
 
 def _pointer(design: Design, place: Placement) -> str:

@@ -218,6 +218,11 @@ ROOT = Section(
         Key("inputs", Anything(), "several inputs"),
         Key("output", OUTPUT, "what the network's output means"),
         Key("precision", Choice(("float32", "int8")), "the arithmetic of the C; float32 by default"),
+        Key(
+            "state",
+            Choice(("fresh", "carried")),
+            "whether recurrent layers begin each run with 0, or where the last ended",
+        ),
         Key("calibration", CALIBRATION, "what sets the ranges of int8"),
         Key("memory", MEMORY, "how to use the board's RAM"),
         Key("flash", Anything(), "how to read the flash"),

@@ -138,6 +138,7 @@ class ModelSpec:
     input: InputSpec
     output: OutputSpec = OutputSpec()
     precision: str = "float32"
+    state: str = "fresh"
     calibration: CalibrationSpec | None = None
     memory: MemorySpec = MemorySpec()
     validate: ValidateSpec | None = None

@@ -57,15 +57,25 @@ class HostModel:
             if self.streamed
             else {"input": ctypes.c_void_p}
         )
+        if f"#define {name.upper()}_CARRIED 1" in header:
+            fill = {**fill, "reset_state": None}
         for function, result in (fill | {"output": ctypes.c_void_p, "run": None}).items():
             self._functions[function] = getattr(self._library, f"{name}_{function}")
             self._functions[function].restype = result
         getattr(self._library, f"{name}_argmax").restype = ctypes.c_int32
 
+    goes_on = False
+    """Whether a sample goes on in the state in which the one before has ended, where the model carries one."""
+
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Outputs, (N, ...) float32 in torch's order, for inputs (N, ...) float32 in torch's order. An int8 model's
         inputs are quantized on the way in, and its outputs are what the integers stand for."""
         return self._real(self._run(to_int8(inputs, self.quant[0]) if self.quant else inputs))
+
+    def reset_state(self) -> None:
+        """The next run begins anew, where the model carries a state."""
+        if "reset_state" in self._functions:
+            self._functions["reset_state"](self._context)
 
     def run_integers(self, inputs: np.ndarray) -> np.ndarray:
         """An int8 model's own outputs for its own inputs: int8, (N, ...) in torch's order, both.
@@ -99,6 +109,8 @@ class HostModel:
         memory = to_memory(np.ascontiguousarray(inputs, self._element), rank=len(self.input_shape))
         out = []
         for flat in np.ascontiguousarray(memory):
+            if not self.goes_on:
+                self.reset_state()
             if self.streamed:
                 self._push(flat.reshape(self.input_shape[1], -1))
             else:

@@ -102,6 +102,11 @@ class Kernel:
         """Bytes of the context that keep what they hold from run to run."""
         return 0
 
+    @property
+    def state(self) -> str:
+        """The buffer that holds them; no tensor can have its name."""
+        return f"{self.node.name}.state"
+
     def smaller(self) -> Kernel | None:
         """The same result with less scratch, slower; None where there is no such kernel."""
         return None
