@@ -143,19 +143,19 @@ class Way:
 def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[Way]:
     """The fastest first. Of streamed ones, those with full windows come first; where the schedule was asked for by
     name, those that need the fewest bytes."""
-    keeps = any(kernel.state_bytes for kernel in kernels)
-    if keeps and schedule not in ("auto", "arena"):
+    beside = _beside_the_chain(graph, kernels)
+    if beside and schedule not in ("auto", "arena"):
         raise PlanError(
-            f"schedule {schedule} has no room for a state that is carried from run to run",
+            f"schedule {schedule} has no room for {beside}",
             where=graph.name,
             next_step="schedule: arena, or leave it out",
         )
-    if schedule == "pingpong" or (schedule == "auto" and not keeps and _is_chain(graph)):
+    if schedule == "pingpong" or (schedule == "auto" and not beside and _is_chain(graph)):
         yield Way("pingpong", kernels, shrinks=schedule == "pingpong")
     if schedule in ("auto", "arena"):
         order = least_peak(make_problem(graph, kernels)).steps
         yield Way("arena", tuple(kernels[index] for index in order))
-    if schedule in ("auto", "streamed") and not keeps:
+    if schedule in ("auto", "streamed") and not beside:
         try:
             cuts = range(1, streamable(make_problem(graph, kernels)) + 1)
         except PlanError:
@@ -168,6 +168,13 @@ def _ways(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Iterator[
             ways = _small_first(graph, ways)
         yield from ways
         yield from sorted((less for way in ways for less in _shallower(way)), key=lambda way: way.words_again)
+
+
+def _beside_the_chain(graph: Graph, kernels: tuple[Kernel, ...]) -> str | None:
+    """What must be kept besides one input, one output and what lies between: only lifetimes can tell where."""
+    if any(kernel.state_bytes for kernel in kernels):
+        return "a state that is carried from run to run"
+    return "several inputs" if len(graph.inputs) > 1 else "several outputs" if len(graph.outputs) > 1 else None
 
 
 def _is_chain(graph: Graph) -> bool:

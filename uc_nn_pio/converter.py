@@ -91,6 +91,7 @@ def make_design(spec: ModelSpec, captured: Graph, board: Board | None) -> Design
     if not graph.nodes:
         raise ModelError("the network computes nothing", where=str(spec.path), why="all its layers are identities")
     _check_labels(spec, graph)
+    _check_outputs(spec, graph)
     noise: tuple[LayerNoise, ...] = ()
     if imported:
         graph = _with_own_scales(spec, graph, imported)
@@ -184,9 +185,26 @@ def design_of_graph(
         assert predicted is not None
         return predicted.predict(choice.kernels, placed(choice)).total.cycles
 
-    kernels = tuple(select(graph, spec.name, tuning_of(board)))
+    kernels = tuple(select(graph, spec.name, tuning_of(board), _names_of_ends(spec, graph)))
     chosen = choose(graph, kernels, spec.memory.schedule, budget, cycles if predicted else None)
     return Design(spec, board, captured, graph, chosen.kernels, chosen.problem, chosen.plan, placed(chosen), noise)
+
+
+def _names_of_ends(spec: ModelSpec, graph: Graph) -> list[str]:
+    """Names of C functions for several inputs and outputs."""
+    outputs = spec.output.names or map(str, range(len(graph.outputs)))
+    return [*(f"input_{each.name}" for each in spec.inputs), *(f"output_{name}" for name in outputs)]
+
+
+def _check_outputs(spec: ModelSpec, graph: Graph) -> None:
+    names = spec.output.names
+    if names is not None and (len(names) != len(graph.outputs) or len(set(names)) != len(names)):
+        raise ModelError(
+            f"{len(names)} names for {len(graph.outputs)} outputs",
+            where=str(spec.location("output", "names")),
+            why="each output has one, in the order in which forward returns them",
+            next_step=f"give {len(graph.outputs)} different names, or leave output.names out",
+        )
 
 
 def _ram_for_weights(spec: ModelSpec, budget: int | None, context: int) -> int:

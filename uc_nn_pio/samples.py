@@ -1,14 +1,14 @@
 """Sample files, for validation and calibration, and the network's input made of them.
 
 An ``.npz`` with the array ``images`` (N, *input shape) uint8, and where labels are needed ``labels`` (N,), whole
-numbers. Nothing in the file is run: arrays of pickled Python objects are refused.
+numbers; for inputs with names an array for each. Nothing in the file is run: pickled Python objects are refused.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,39 @@ def read_samples(
     if not len(images):
         raise SpecError(f"{path.name} holds no {what} images", where=where, next_step="write it again")
     return Samples(images[:count], _labels(arrays["labels"], images, path, where)[:count] if labels else None)
+
+
+def read_inputs(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    what: str,
+    where: Location | str,
+    labels: bool,
+    count: int | None = None,
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The first ``count`` samples of a network whose inputs have names: an array (N, *shape) for each, as the network
+    gets it, float32; and ``labels`` (N,) int64, or None where none were asked for.
+
+    Raises:
+        SpecError: the file cannot be read, or its arrays do not fit the network.
+    """
+    each = ", ".join(f"{name!r} (N, {', '.join(map(str, shape))})" for name, shape in shapes.items())
+    expected = f"an .npz with {each}" + (" and 'labels' (N,)" if labels else "")
+    arrays = _arrays(path, (*shapes, *(("labels",) if labels else ())), expected, what, where)
+    sizes = {len(arrays[name]) if arrays[name].ndim else 0 for name in shapes}
+    for name, shape in shapes.items():
+        found = arrays[name]
+        if found.shape[1:] != shape or found.dtype.kind not in "fiu" or len(sizes) != 1 or sizes == {0}:
+            raise SpecError(
+                f"the {what} data {name!r} in {path.name} are {found.shape} {found.dtype}",
+                where=where,
+                why=f"expected: {expected}, of one length and at least one sample",
+                next_step="store numbers as the network gets them",
+            )
+    inputs = {name: arrays[name][:count].astype(np.float32) for name in shapes}
+    first = next(iter(arrays.values()))
+    return inputs, _labels(arrays["labels"], first, path, where)[:count] if labels else None
 
 
 def _arrays(

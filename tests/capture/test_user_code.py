@@ -12,7 +12,7 @@ import torch
 
 from tests.capture.helpers import python_spec
 from uc_nn_pio.capture import capture, load_model
-from uc_nn_pio.errors import ModelError, NotBuiltError, UcNnError
+from uc_nn_pio.errors import ModelError, UcNnError
 from uc_nn_pio.spec import ModelSpec
 
 NET = """
@@ -191,8 +191,8 @@ def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 FORWARDS = {
-    "two outputs": ("return self.fc(x), x", NotBuiltError, "2 values"),
-    "dict": ("return {'a': self.fc(x)}", NotBuiltError, "dict"),
+    "a number beside it": ("return self.fc(x), 3", ModelError, "a int in a tuple, not a tensor"),
+    "nothing": ("return {}", ModelError, "nothing in a dict, not a tensor"),
     "number": ("return 3", ModelError, "not a tensor"),
     "if": ("return self.fc(x) if x.sum() > 0 else x", ModelError, "values in a tensor"),
     "item": ("return self.fc(x) * x.max().item()", UcNnError, "operator item is not supported"),
@@ -207,10 +207,11 @@ def test_what_forward_may_not_do(tmp_path: Path, statement: str, kind: type[UcNn
     assert says in error_of(python_spec(tmp_path, source), kind)
 
 
-def test_several_inputs_are_refused(tmp_path: Path) -> None:
+def test_more_inputs_than_the_spec_gives(tmp_path: Path) -> None:
     weights(tmp_path)
     source = textwrap.dedent(NET).replace("def forward(self, x):", "def forward(self, x, y):")
-    assert "2 inputs (x, y)" in error_of(python_spec(tmp_path, source), NotBuiltError)
+    text = error_of(python_spec(tmp_path, source), ModelError)
+    assert "2 inputs (x, y); the spec gives 1" in text and "inputs: {x: {shape: [...]}, y: {shape: [...]}}" in text
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,8 @@ WRONG = {
     "layer name a position": _layer("ReLU: {name: '1'}\n  - Tanh", 0, "two layers are called '1'", schema=False),
     # not built yet
     "flash": _more("flash: {mode: dual}", 1, "flash", "is not built yet"),
-    "inputs": _more("inputs: []", 1, "several inputs is not built yet"),
+    # several inputs
+    "input and inputs": _more("inputs: {x: {shape: [3]}}", 1, "input and inputs are both there"),
 }
 
 _AT_SECOND_LAYER = {"layer name twice", "layer name a position"}

@@ -27,7 +27,7 @@ def test_a_mistake_is_named_with_its_place(mistakes: Mistakes, project: Path, wr
         assert words in str(errors[0])
 
 
-_NOT_BUILT = ("flash", "inputs")
+_NOT_BUILT = ("flash",)
 
 
 @pytest.mark.parametrize("name", _NOT_BUILT)
@@ -35,15 +35,6 @@ def test_a_feature_not_built_is_its_own_error(mistakes: Mistakes, name: str) -> 
     (error,) = mistakes(WRONG[name].text)
     assert isinstance(error, NotBuiltError)
     assert error.next_step is not None and error.next_step.startswith("what works now:")
-
-
-def test_a_list_of_inputs_is_not_built(mistakes: Mistakes) -> None:
-    text = edit(
-        "input:\n  shape: [3, 8, 9]\n  preprocess: {scale: 1/255}\n", "input:\n- shape: [3, 8, 9]\n- shape: [2]\n"
-    )
-    (error,) = mistakes(text)
-    assert isinstance(error, NotBuiltError)
-    assert "several inputs" in str(error)
 
 
 def test_all_mistakes_come_at_once_in_the_files_order(mistakes: Mistakes) -> None:

@@ -6,6 +6,7 @@ that torch gives them. This is the only package that imports torch, and it does 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +43,18 @@ def capture(spec: ModelSpec) -> Captured:
     return Captured(graph, dependencies)
 
 
-def capture_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> Graph:
-    """A live module, as it is, as a graph called ``name``. ``shape`` is the input's, without the batch axis.
+def capture_module(module: torch.nn.Module, shape: tuple[int, ...] | Mapping[str, tuple[int, ...]], name: str) -> Graph:
+    """A live module, as it is, as a graph called ``name``.
+
+    ``shape`` is the input's, without the batch axis; of a network with several, each input's by its name, in the order
+    of ``forward``'s arguments.
 
     Raises:
         UcNnError: it uses what is not supported, or cannot take the shape.
     """
     from uc_nn_pio.capture.network import graph_of_module
 
-    return graph_of_module(module, shape, name)
+    return graph_of_module(module, shape if isinstance(shape, Mapping) else {"input": shape}, name)
 
 
 def load_model(spec: ModelSpec) -> torch.nn.Module:

@@ -19,7 +19,7 @@ from typing import Any
 from uc_nn_pio.capture.archive_check import check_json, check_pickles
 from uc_nn_pio.capture.archive_program import read_program
 from uc_nn_pio.capture.formats import FileKind, file_kind
-from uc_nn_pio.capture.trace import Trace
+from uc_nn_pio.capture.trace import Inputs, Trace
 from uc_nn_pio.errors import Location, ModelError, UnsafeFileError
 
 EXPORT_AGAIN = "export it again: torch.export.save(torch.export.export(model.eval(), (x,)), {name!r})"
@@ -70,8 +70,8 @@ def damaged(path: Path, why: str) -> ModelError:
     )
 
 
-def read_export(path: Path, shape: tuple[int, ...]) -> Trace:
-    """The network of a ``.pt2`` file, for one input of ``shape`` (without the batch axis).
+def read_export(path: Path, inputs: Inputs) -> Trace:
+    """The network of a ``.pt2`` file, for inputs of these shapes (without the batch axis).
 
     Raises:
         ModelError: the file is missing, empty, cut off, of another format, or was exported for another shape.
@@ -90,7 +90,7 @@ def read_export(path: Path, shape: tuple[int, ...]) -> Trace:
         if name.endswith(".json") and not name.startswith("extra/"):
             check_json(archive.json(name), name, path)
     check_pickles(archive.members, path)
-    return read_program(archive, models[0], shape)
+    return read_program(archive, models[0], inputs)
 
 
 def open_archive(path: Path) -> Archive:

@@ -15,8 +15,8 @@ import numpy as np
 from uc_nn_pio.capture import expressions
 from uc_nn_pio.capture.exporter import module_of, source_line, to_array
 from uc_nn_pio.capture.quantized import refuse_unfinished
-from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Shape, Trace
-from uc_nn_pio.errors import ModelError, NotBuiltError, UnsupportedError
+from uc_nn_pio.capture.trace import Argument, Call, Constant, Inputs, Ref, Shape, Trace
+from uc_nn_pio.errors import ModelError, UnsupportedError
 
 if TYPE_CHECKING:
     from uc_nn_pio.capture.archive import Archive
@@ -39,12 +39,11 @@ _MOST_ELEMENTS = 1 << 27
 _MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration)
 
 
-def read_program(archive: Archive, model: str, shape: Shape) -> Trace:
-    """The trace of ``models/<model>.json`` for one input of ``shape`` (without the batch axis).
+def read_program(archive: Archive, model: str, inputs: Inputs) -> Trace:
+    """The trace of ``models/<model>.json`` for inputs of these shapes (without the batch axis).
 
     Raises:
         ModelError: it was written by another schema, for another shape, or is damaged.
-        NotBuiltError: several inputs or outputs.
         UnsupportedError: exported in training mode.
     """
     from uc_nn_pio.capture.archive import EXPORT_AGAIN, damaged
@@ -59,19 +58,19 @@ def read_program(archive: Archive, model: str, shape: Shape) -> Trace:
                 why=f"schema {_SCHEMA_MAJOR} is known: torch 2.9 to 2.13 write it",
                 next_step=EXPORT_AGAIN.format(name=archive.path.name),
             )
-        return _Program(archive, model, document["graph_module"], shape).trace()
+        return _Program(archive, model, document["graph_module"], inputs).trace()
     except _MALFORMED as error:
         raise damaged(archive.path, f"models/{model}.json does not follow torch's schema: {error!r}") from None
 
 
 class _Program:
-    def __init__(self, archive: Archive, model: str, graph_module: Mapping[str, Any], shape: Shape) -> None:
+    def __init__(self, archive: Archive, model: str, graph_module: Mapping[str, Any], inputs: Inputs) -> None:
         self.archive = archive
         self.graph = graph_module["graph"]
         self.signature = graph_module["signature"]
         self.payloads = _Payloads(archive, model)
         self.symbols: dict[str, int] = {}
-        self.shape = shape
+        self.inputs = inputs
 
     def trace(self) -> Trace:
         refuse_unfinished((node["target"] for node in self.graph["nodes"]), self.archive.path.name)
@@ -81,18 +80,21 @@ class _Program:
         for spec in self.signature["input_specs"]:
             self._input(spec, constants, fixed, inputs)
         outputs = [self._output(spec) for spec in self.signature["output_specs"]]
-        for names, kind in ((inputs, "inputs"), (outputs, "outputs")):
-            if len(names) != 1:
-                raise NotBuiltError(
-                    f"{self.archive.path.name} has {len(names)} {kind}; one is supported", where=self.archive.where
-                )
-        self._bind(inputs[0])
+        if len(inputs) != len(self.inputs):
+            raise ModelError(
+                f"{self.archive.path.name} has {len(inputs)} inputs ({', '.join(inputs)}); the spec gives "
+                f"{len(self.inputs)}",
+                where=self.archive.where,
+                next_step="name each under `inputs:`, in the order of forward's arguments",
+            )
+        for name, shape in zip(inputs, self.inputs.values(), strict=True):
+            self._bind(name, shape)
         values = self.graph["tensor_values"]
         shapes = {name: tuple(self._size(size) for size in meta["sizes"]) for name, meta in values.items()}
         dtypes = {name: _DTYPES[meta["dtype"]][0] for name, meta in values.items() if meta["dtype"] in _DTYPES}
         self.fixed = {**fixed, **self._scalars()}
         calls = tuple(call for node in self.graph["nodes"] if (call := self._call(node)))
-        return Trace(inputs[0], outputs[0], calls, shapes, constants, dtypes)
+        return Trace(tuple(inputs), tuple(outputs), calls, shapes, constants, dtypes)
 
     def _input(
         self, spec: Mapping[str, Any], constants: dict[str, Constant], fixed: dict[str, Argument], inputs: list[str]
@@ -126,9 +128,9 @@ class _Program:
             raise UnsupportedError(f"an output of kind {kind} is not supported", where=self.archive.where)
         return entry["arg"]["as_tensor"]["name"]
 
-    def _bind(self, name: str) -> None:
-        """Give the symbols of the input's shape the sizes of the spec's input, with a batch of one."""
-        sizes, want = self.graph["tensor_values"][name]["sizes"], (1, *self.shape)
+    def _bind(self, name: str, shape: Shape) -> None:
+        """Give the symbols of an input's shape the sizes of the spec's, with a batch of one."""
+        sizes, want = self.graph["tensor_values"][name]["sizes"], (1, *shape)
         for size, value in zip(sizes, want, strict=False):
             tree = expressions.parse(size["as_expr"]["expr_str"]) if "as_expr" in size else None
             if tree is not None and hasattr(tree, "id"):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uc_nn_pio.capture.trace import Argument, Call, Constant, Ref, Shape, Trace
+from uc_nn_pio.capture.trace import Argument, Call, Constant, Inputs, Ref, Shape, Trace
 from uc_nn_pio.capture.user_code import is_user_file, user_line
 from uc_nn_pio.errors import ModelError
 
@@ -22,16 +22,17 @@ _STACK_LINE = re.compile(r'File "([^"]+)", line (\d+)')
 _ROOT = re.compile(r"^(L\['self'\]|L__self__)[._]*")
 
 
-def trace_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> Trace:
-    """Export ``module``, in eval mode and float32, for one input of ``shape`` (without batch axis).
+def trace_module(module: torch.nn.Module, inputs: Inputs, name: str) -> Trace:
+    """Export ``module``, in eval mode and float32, for inputs of these shapes (without batch axis).
 
     Raises:
         ModelError: torch.export cannot follow the network, most often because its path depends on values.
     """
+    zeros = tuple(torch.zeros(1, *shape) for shape in inputs.values())
     try:
         # With gradients off, a torch.no_grad() in the user's forward changes nothing, and leaves no trace.
         with quiet(), torch.no_grad():
-            program = torch.export.export(module, (torch.zeros(1, *shape),), strict=False)
+            program = torch.export.export(module, zeros, strict=False)
     except Exception as error:
         raise _export_error(error, name) from None
     return _Reader(program).trace()
@@ -95,7 +96,7 @@ class _Reader:
             **signature.inputs_to_buffers,
             **signature.inputs_to_lifted_tensor_constants,
         }
-        inputs, output = [], ""
+        inputs, outputs = [], []
         for node in self.program.graph.nodes:
             if node.op == "placeholder" and node.name in parameters:
                 self.constants[node.name] = Constant(parameters[node.name], self._constant(parameters[node.name]))
@@ -105,10 +106,9 @@ class _Reader:
             elif node.op == "call_function":
                 self._call(node)
             elif node.op == "output":
-                output = node.args[0][-1].name
-        return Trace(
-            inputs[0], self.names.get(output, output), tuple(self.calls), self.shapes, self.constants, self.dtypes
-        )
+                changed = len(signature.buffers_to_mutate) + len(signature.user_inputs_to_mutate)
+                outputs = [self.names.get(item.name, item.name) for item in node.args[0][changed:]]
+        return Trace(tuple(inputs), tuple(outputs), tuple(self.calls), self.shapes, self.constants, self.dtypes)
 
     def _constant(self, path: str) -> np.ndarray:
         state = self.program.state_dict

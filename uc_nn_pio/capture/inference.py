@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _BATCH = 250
 
 
-def run_module(module: torch.nn.Module, inputs: np.ndarray) -> np.ndarray:
-    """Outputs of ``module`` for inputs (N, ...) float32, in torch's order, computed in batches.
+def run_module(module: torch.nn.Module, *inputs: np.ndarray) -> np.ndarray:
+    """The (first) output of ``module`` for its inputs (N, ...) float32, in torch's order, computed in batches.
 
     An exported program has its batch axis fixed to 1, so a module that refuses more is run sample by sample.
     """
@@ -22,10 +22,12 @@ def run_module(module: torch.nn.Module, inputs: np.ndarray) -> np.ndarray:
     step = _BATCH
     parts: list[np.ndarray] = []
     with torch.no_grad():
-        while sum(map(len, parts)) < len(inputs):
+        while sum(map(len, parts)) < len(inputs[0]):
             first = sum(map(len, parts))
             try:
-                parts.append(module(torch.from_numpy(inputs[first : first + step])).numpy())
+                given = module(*(torch.from_numpy(values[first : first + step]) for values in inputs))
+                given = list(given.values()) if isinstance(given, dict) else given
+                parts.append((given if isinstance(given, torch.Tensor) else given[0]).numpy())
             except (RuntimeError, AssertionError):
                 if step == 1:
                     raise

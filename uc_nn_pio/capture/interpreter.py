@@ -5,6 +5,7 @@ Only operators that have a rule are ever called, so that a file cannot reach any
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from uc_nn_pio.errors import Location, ModelError, UnsupportedError
 
 
 class TraceModule(torch.nn.Module):
-    """An exported program as a module: (N, ...) in, (N, ...) out, computed one by one as it was exported for one."""
+    """An exported program as a module: (N, ...) in, (N, ...) out, computed one by one as it was exported for one; a
+    tuple of outputs where it has several."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()
@@ -34,9 +36,11 @@ class TraceModule(torch.nn.Module):
         """Whether every operator has a rule; one that has none is never called."""
         return all(call.target in RULES for call in self.trace.calls)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The network's output for each image."""
-        return torch.cat([self._run(image[None])[self.trace.output] for image in images])
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """The network's outputs for each sample."""
+        made = [self._run([value[None] for value in sample]) for sample in zip(*inputs, strict=True)]
+        outputs = tuple(torch.cat([values[name] for values in made]) for name in self.trace.outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def check_shapes(self, path: Path) -> None:
         """Run once on zeros, and compare every shape with what the file says.
@@ -46,7 +50,7 @@ class TraceModule(torch.nn.Module):
         """
         try:
             with torch.no_grad():
-                made = self._run(torch.zeros(self.trace.shapes[self.trace.input]))
+                made = self._run([torch.zeros(self.trace.shapes[name]) for name in self.trace.inputs])
             wrong = [name for name, value in made.items() if self.trace.shapes.get(name, ()) != tuple(value.shape)]
             why = f"{wrong[0]} has shape {list(made[wrong[0]].shape)}" if wrong else ""
         except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
@@ -59,8 +63,8 @@ class TraceModule(torch.nn.Module):
                 next_step="export it again, unedited",
             )
 
-    def _run(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        made = {self.trace.input: image}
+    def _run(self, inputs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        made = dict(zip(self.trace.inputs, inputs, strict=True))
         for call in self.trace.calls:
             if call.target in (*QUANTIZE, *DEQUANTIZE):
                 result = self._quantization(call, made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from uc_nn_pio.capture.unsupported import advice
 from uc_nn_pio.errors import ErrorGroup, Location, ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph, Node, Source, Tensor
 
-_INPUT = "input"
+INPUT = "input"
 
 
 class Names:
@@ -38,19 +38,22 @@ class Names:
         return name
 
 
-def to_graph(trace: Trace, name: str, locations: Mapping[str, Location] | None = None) -> Graph:
+def to_graph(
+    trace: Trace, name: str, locations: Mapping[str, Location] | None = None, inputs: Sequence[str] = (INPUT,)
+) -> Graph:
     """The graph of a captured network.
 
     Args:
         trace: as captured; it is normalized here.
         name: the graph's name.
+        inputs: what to call its inputs.
         locations: for networks listed in a spec: where each layer stands, by module path.
 
     Raises:
         UnsupportedError: an operator or parameter has no kernel; an :class:`ErrorGroup` where there are several.
     """
     refuse_unfinished((call.target for call in trace.calls), name)
-    return _Mapper(take_states(normalize(trace)), locations or {}).graph(name)
+    return _Mapper(take_states(normalize(trace)), locations or {}).graph(name, inputs)
 
 
 class _Mapper:
@@ -65,22 +68,23 @@ class _Mapper:
         self.tensor_of: dict[str, str] = {}
         self.errors: list[UnsupportedError] = []
 
-    def graph(self, name: str) -> Graph:
-        self.tensor_of[self.trace.input] = self._tensor(_INPUT, self.trace.shapes[self.trace.input][1:])
+    def graph(self, name: str, inputs: Sequence[str]) -> Graph:
+        for value, wish in zip(self.trace.inputs, inputs, strict=True):
+            self.tensor_of[value] = self._tensor(wish, self.trace.shapes[value][1:])
         for call in self.trace.calls:
             self._map(call)
         if self.errors:
             raise self.errors[0] if len(self.errors) == 1 else ErrorGroup(list(self.errors))
-        if self.trace.output not in self.tensor_of:
-            raise ModelError(
-                f"the output of {name} does not depend on its input",
-                why="forward returns a parameter or a constant",
-                next_step="return what the last layer computes",
-            )
-        output = self.tensor_of[self.trace.output]
-        return Graph(
-            name, tuple(self.nodes), self.tensors, self.constants, (self.tensor_of[self.trace.input],), (output,)
-        )
+        for number, value in enumerate(self.trace.outputs):
+            if value not in self.tensor_of:
+                which = "the output" if len(self.trace.outputs) == 1 else f"output {number}"
+                raise ModelError(
+                    f"{which} of {name} does not depend on its input",
+                    why="forward returns a parameter or a constant",
+                    next_step="return what the last layer computes",
+                )
+        made, outputs = (tuple(self.tensor_of[v] for v in values) for values in (self.trace.inputs, self.trace.outputs))
+        return Graph(name, tuple(self.nodes), self.tensors, self.constants, made, outputs)
 
     def _map(self, call: Call) -> None:
         source = call.get("input")

@@ -17,6 +17,7 @@ from uc_nn_pio.capture.layers import build_layers, layer_locations
 from uc_nn_pio.capture.mapping import to_graph
 from uc_nn_pio.capture.probe import probe
 from uc_nn_pio.capture.quantized import CONVERT
+from uc_nn_pio.capture.trace import Inputs
 from uc_nn_pio.capture.user_code import UserCode, user_code
 from uc_nn_pio.capture.weights import load_into, read_weights
 from uc_nn_pio.errors import Location, ModelError, UnsupportedError
@@ -44,7 +45,7 @@ def capture_spec(spec: ModelSpec) -> tuple[Graph, tuple[Path, ...]]:
         graph, _ = _exported(spec, spec.model.export)
         return graph, (spec.model.export,)
     with _loaded(spec) as loaded:
-        graph = _graph(loaded.module, spec.input.shape, spec.name, loaded.locations)
+        graph = _graph(loaded.module, spec.input_shapes, spec.name, loaded.locations)
         files = loaded.files()
     return graph, files
 
@@ -59,21 +60,21 @@ def load_network(spec: ModelSpec) -> torch.nn.Module:
 
 def _exported(spec: ModelSpec, path: Path) -> tuple[Graph, torch.nn.Module]:
     """The graph of an exported program, and the program as a module that runs."""
-    trace = read_export(path, spec.input.shape)
+    trace = read_export(path, spec.input_shapes)
     module = TraceModule(trace).eval()
     if module.runnable:
         module.check_shapes(path)
-    return to_graph(trace, spec.name), module
+    return to_graph(trace, spec.name, inputs=list(spec.input_shapes)), module
 
 
-def graph_of_module(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> Graph:
+def graph_of_module(module: torch.nn.Module, inputs: Inputs, name: str) -> Graph:
     """The graph of a live module; the module itself is left as it is."""
-    return _graph(_prepared(copy.deepcopy(module)), shape, name, {})
+    return _graph(_prepared(copy.deepcopy(module)), inputs, name, {})
 
 
-def _graph(module: torch.nn.Module, shape: tuple[int, ...], name: str, locations: Mapping[str, Location]) -> Graph:
-    probe(module, shape, name)
-    return to_graph(trace_module(module, shape, name), name, locations)
+def _graph(module: torch.nn.Module, inputs: Inputs, name: str, locations: Mapping[str, Location]) -> Graph:
+    probe(module, inputs, name)
+    return to_graph(trace_module(module, inputs, name), name, locations, list(inputs))
 
 
 def _prepared(module: torch.nn.Module) -> torch.nn.Module:

@@ -61,13 +61,13 @@ def functionalize(trace: Trace) -> Trace:
                 arguments = {"input": self_ref, **{key: value for key, value in arguments.items() if key != "self"}}
             call = replace(call, target=f"{operator[:-1]}.{call.target.rpartition('.')[2]}")
         calls.append(replace(call, arguments=arguments))
-    return replace(trace, calls=tuple(calls), output=names.get(trace.output, trace.output))
+    return replace(trace, calls=tuple(calls), outputs=tuple(names.get(name, name) for name in trace.outputs))
 
 
 def _check_no_other_view(trace: Trace, index: int, changed: str, names: dict[str, str], root: dict[str, str]) -> None:
     origin = root.get(changed, changed)
     later = {names.get(name, name) for call in trace.calls[index + 1 :] for name in call.reads()}
-    later.add(names.get(trace.output, trace.output))
+    later |= {names.get(name, name) for name in trace.outputs}
     if any(root.get(name, name) == origin for name in later - {changed}):
         call = trace.calls[index]
         raise UnsupportedError(
@@ -162,7 +162,7 @@ def join_matmul_add(trace: Trace) -> Trace:
             if not product or not isinstance(bias, Ref) or bias.name not in trace.constants:
                 continue
             vector = trace.constants[bias.name].array
-            if vector.ndim != 1 or len(trace.readers(value.name)) > 1 or value.name == trace.output:
+            if vector.ndim != 1 or len(trace.readers(value.name)) > 1 or value.name in trace.outputs:
                 continue
             weight = product.get("mat2", product.get("other"))
             joined.add(value.name)
@@ -223,7 +223,7 @@ def _constant_name(trace: Trace, call: Call, *roles: str) -> str | None:
 
 def drop_dead(trace: Trace) -> Trace:
     """Leave out calls that the output does not depend on, and constants that nothing reads."""
-    needed = {trace.output}
+    needed = set(trace.outputs)
     kept: list[Call] = []
     for call in reversed(trace.calls):
         if needed.intersection(call.outputs):

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from uc_nn_pio.capture.exporter import quiet
+from uc_nn_pio.capture.trace import Inputs
 from uc_nn_pio.capture.user_code import user_line
-from uc_nn_pio.errors import ModelError, NotBuiltError
+from uc_nn_pio.errors import ModelError
 
 
 class _Watch:
@@ -38,39 +39,38 @@ class _Watch:
             hook.remove()
 
 
-def probe(module: torch.nn.Module, shape: tuple[int, ...], name: str) -> None:
-    """Run ``module`` on one input of zeros of ``shape`` (without batch axis).
+def probe(module: torch.nn.Module, inputs: Inputs, name: str) -> None:
+    """Run ``module`` on zeros of these shapes (without batch axis).
 
     Raises:
         ModelError: it cannot take the shape (with the layer where it broke and the shape there), its ``forward``
-            raises, or it gives something that is no tensor.
-        NotBuiltError: it has several inputs or outputs.
+            raises, it has another number of inputs, or it gives something that is no tensor.
     """
-    _check_inputs(module, name)
+    _check_inputs(module, inputs, name)
     watch = _Watch(module)
     try:
         with quiet(), torch.no_grad():
-            result = module(torch.zeros(1, *shape))
+            result = module(*(torch.zeros(1, *shape) for shape in inputs.values()))
     except Exception as error:
-        raise _failure(error, watch, shape, name) from None
+        raise _failure(error, watch, inputs, name) from None
     finally:
         watch.remove()
-    _check_output(result, name)
+    _check_outputs(result, name)
 
 
-def _check_inputs(module: torch.nn.Module, name: str) -> None:
+def _check_inputs(module: torch.nn.Module, inputs: Inputs, name: str) -> None:
     parameters = inspect.signature(module.forward).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [item.name for item in parameters if item.kind in kinds and item.default is inspect.Parameter.empty]
-    if len(needed) > 1:
-        raise NotBuiltError(
-            f"the network {name} has {len(needed)} inputs ({', '.join(needed)}); one is supported",
+    if len(needed) > len(inputs):
+        raise ModelError(
+            f"the network {name} has {len(needed)} inputs ({', '.join(needed)}); the spec gives {len(inputs)}",
             where=name,
-            next_step="give the network one input tensor",
+            next_step=f"inputs: {{{', '.join(f'{item}: {{shape: [...]}}' for item in needed)}}} in place of input",
         )
 
 
-def _failure(error: Exception, watch: _Watch, shape: tuple[int, ...], name: str) -> ModelError:
+def _failure(error: Exception, watch: _Watch, inputs: Inputs, name: str) -> ModelError:
     line = user_line(error)
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     path, module, shapes = watch.running[-1] if watch.running else ("", None, [])
@@ -82,9 +82,11 @@ def _failure(error: Exception, watch: _Watch, shape: tuple[int, ...], name: str)
             where=line or layer,
             next_step="mend it there",
         )
+    each = [str(list(shape)) for shape in inputs.values()]
+    what = f"an input of shape {each[0]}" if len(each) == 1 else f"inputs of shapes {', '.join(each)}"
     got = f"{layer} ({type(module).__name__}) gets shape {shapes[0]}: " if shapes and path else ""
     return ModelError(
-        f"the network cannot take an input of shape {list(shape)}: it breaks in {layer}",
+        f"the network cannot take {what}: it breaks in {layer}",
         where=f"{layer} ({at})" if at else layer,
         why=f"{got}{text}",
         next_step=_remedy(module, shapes),
@@ -101,16 +103,16 @@ def _remedy(module: torch.nn.Module | None, shapes: list[list[int]]) -> str:
     return "check input.shape in the spec, which is without the batch axis, and this layer's parameters"
 
 
-def _check_output(result: object, name: str) -> None:
-    if isinstance(result, tuple | list | dict):
-        raise NotBuiltError(
-            f"the network {name} returns {len(result)} values in a {type(result).__name__}; one tensor is supported",
-            where=name,
-            next_step="return the tensor that the firmware needs",
-        )
-    if not isinstance(result, torch.Tensor):
+def _check_outputs(result: object, name: str) -> None:
+    values = [result]
+    if isinstance(result, dict | tuple | list):
+        values = list(result.values()) if isinstance(result, dict) else list(result)
+    wrong = [value for value in values if not isinstance(value, torch.Tensor)]
+    if wrong or not values:
+        what = f"a {type(wrong[0]).__name__}" if wrong else "nothing"
+        within = f" in a {type(result).__name__}" if isinstance(result, dict | tuple | list) else ""
         raise ModelError(
-            f"the network {name} returns a {type(result).__name__}, not a tensor",
+            f"the network {name} returns {what}{within}, not a tensor",
             where=name,
-            next_step="return a tensor",
+            next_step="return a tensor, or a tuple or dictionary of tensors",
         )

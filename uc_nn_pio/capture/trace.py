@@ -13,6 +13,8 @@ from types import MappingProxyType
 import numpy as np
 
 Shape = tuple[int, ...]
+Inputs = Mapping[str, Shape]
+"""A network's inputs in the order of ``forward``'s: their names in the graph and shapes without the batch axis."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,13 @@ def _references(argument: Argument) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Trace:
-    """Calls in execution order, with one input and one output.
+    """Calls in execution order, from inputs to outputs, each in the order of ``forward``'s.
 
-    ``shapes`` covers the input and every call's outputs, with the batch axis; ``dtypes`` (``float32``) likewise.
+    ``shapes`` covers the inputs and every call's outputs, with the batch axis; ``dtypes`` (``float32``) likewise.
     """
 
-    input: str
-    output: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     calls: tuple[Call, ...]
     shapes: Mapping[str, Shape]
     constants: Mapping[str, Constant]

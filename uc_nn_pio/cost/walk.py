@@ -54,6 +54,9 @@ _TYPES = "".join(
 )
 
 
+_NARROW = ("int8_t", "uint8_t", "int16_t")
+
+
 class _NeedsTurnsError(Exception):
     """A decision depends on the counters of these loops."""
 
@@ -492,7 +495,7 @@ class _Walk:
             return operand._replace(kind=kind)
         if (kind == "f") != (operand.kind == "f") and not operand.literal:
             self.count(node, "fconvert")
-        elif type_name(node.to_type.type) in ("int8_t", "uint8_t", "int16_t") and not isinstance(node.expr, c_ast.ArrayRef):
+        elif type_name(node.to_type.type) in _NARROW and not isinstance(node.expr, c_ast.ArrayRef):
             self.count(node, "narrow")
         return operand._replace(kind=kind)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -98,6 +98,8 @@ def render(design: Design) -> dict[str, str]:
         "pixels": _pixels(design),
         "stream": stream,
         "portable": False,
+        "inputs": _ends(design, design.graph.inputs, input_names(design)),
+        "outputs": _ends(design, design.graph.outputs, output_names(design)),
         "states": _states(design),
         "hides_tables": any(kernel.hides_table for kernel in design.kernels),
         "moves_words": all(layer.unit < layer.row for layer in stream) if design.precision == "int8" else False,
@@ -234,6 +236,31 @@ def _tidy(text: str) -> str:
     text = re.sub(r"\n{3,}", "\n\n", text.strip("\n"))
     text = re.sub(r"\{\n\n", "{\n", text)
     return re.sub(r"\n\n( *\})", r"\n\1", text) + "\n"
+
+
+def input_names(design: Design) -> list[str]:
+    """C names of several inputs; of one, which needs none, no name."""
+    return [each.name for each in design.spec.inputs] if len(design.graph.inputs) > 1 else []
+
+
+def output_names(design: Design) -> list[str]:
+    """C names of several outputs: the spec's, or their numbers."""
+    count = len(design.graph.outputs)
+    return list(design.spec.output.names or map(str, range(count))) if count > 1 else []
+
+
+def _ends(design: Design, tensors: Sequence[str], names: Sequence[str]) -> list[dict[str, object]]:
+    """Several inputs or outputs: what the header says of each; nothing of a single one."""
+    found = zip(names, tensors, strict=True) if names else ()
+    return [
+        {
+            "name": name,
+            "upper": name.upper(),
+            "tensor": design.graph.tensor(tensor),
+            "at": _pointer(design, design.plan.placement(tensor)),
+        }
+        for name, tensor in found
+    ]
 
 
 def _states(design: Design) -> list[dict[str, object]]:

@@ -14,6 +14,9 @@ from uc_nn_pio.quantize.params import Range
 from uc_nn_pio.quantize.prepare import prepare
 from uc_nn_pio.reference import run_batch
 
+Batch = np.ndarray | Mapping[str, np.ndarray]
+"""Samples for the network's only input, or for each by its name."""
+
 
 class Method(Enum):
     """How a range follows from the values that a tensor takes. The value is the name in specs."""
@@ -28,7 +31,7 @@ DEFAULT_PERCENTILE = 99.99
 
 def calibrate(
     graph: Graph,
-    batches: Sequence[np.ndarray],
+    batches: Sequence[Batch],
     method: Method = Method.MINMAX,
     keep: float = DEFAULT_PERCENTILE,
 ) -> Mapping[str, Range]:
@@ -36,7 +39,8 @@ def calibrate(
 
     Args:
         graph: lowered, in float32.
-        batches: float32, (batch, *input shape) each; run one at a time, twice for methods other than min/max.
+        batches: float32, (batch, *input shape) each, or one for each input by its name; run one at a time, twice for
+            methods other than min/max.
         method: ``MINMAX``, all values; ``PERCENTILE``, so that ``keep`` % of them lie within; ``MSE``, the range with
             the least mean squared error of the quantized values. A graph's inputs are always min/max: their range is
             known, and pixels stay what they are.
@@ -64,7 +68,7 @@ def _chosen(histogram: Histogram, method: Method, keep: float) -> Range:
     return percentile(histogram, keep) if method is Method.PERCENTILE else least_error(histogram)
 
 
-def _extremes(graph: Graph, batches: Sequence[np.ndarray]) -> dict[str, Range]:
+def _extremes(graph: Graph, batches: Sequence[Batch]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     for batch in batches:
         if not len(batch):
@@ -83,7 +87,7 @@ def _extremes(graph: Graph, batches: Sequence[np.ndarray]) -> dict[str, Range]:
     return ranges
 
 
-def _histograms(graph: Graph, batches: Sequence[np.ndarray], ranges: Mapping[str, Range]) -> dict[str, Histogram]:
+def _histograms(graph: Graph, batches: Sequence[Batch], ranges: Mapping[str, Range]) -> dict[str, Histogram]:
     histograms = {name: Histogram.over(range_) for name, range_ in ranges.items()}
     for batch in batches:
         for name, values in run_batch(graph, batch).items():

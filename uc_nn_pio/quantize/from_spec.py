@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from uc_nn_pio.errors import SpecError
 from uc_nn_pio.graph.ir import Graph
@@ -12,7 +14,7 @@ from uc_nn_pio.quantize.noise import LayerNoise, signal_to_noise
 from uc_nn_pio.quantize.params import Range
 from uc_nn_pio.quantize.quantize import quantize
 from uc_nn_pio.quantize.range_file import RangeFile, read_ranges
-from uc_nn_pio.samples import Batches, read_samples
+from uc_nn_pio.samples import Batches, read_inputs, read_samples
 from uc_nn_pio.spec import ModelSpec
 from uc_nn_pio.spec.loader import no_calibration
 
@@ -41,7 +43,7 @@ class Calibration:
     ranges: Mapping[str, Range]
     method: Method
     samples: int
-    batches: tuple[()] | Batches
+    batches: Sequence[np.ndarray | Mapping[str, np.ndarray]]
     about: str
 
     def file_text(self, model: str) -> str:
@@ -89,14 +91,18 @@ def calibrate_spec(spec: ModelSpec, lowered: Graph) -> Calibration:
             why="it names ranges, which were made of samples already" if how else None,
             next_step="calibration: {file: data/calibration.npz, stage: network}",
         )
-    if len(lowered.inputs) != 1:
-        raise SpecError(f"calibration gives one input, the network has {len(lowered.inputs)}", where=str(spec.path))
     where = spec.location("calibration", "file")
-    shape = lowered.tensor(lowered.inputs[0]).shape
-    samples = read_samples(how.file, shape, what="calibration", where=where, labels=False, count=how.samples)
-    batches = Batches(samples.images, spec.input.preprocess, how.stage, BATCH)
+    wanted = {"what": "calibration", "where": where, "labels": False, "count": how.samples}
+    batches: Sequence[np.ndarray | Mapping[str, np.ndarray]]
+    if spec.inputs:
+        inputs, _ = read_inputs(how.file, spec.input_shapes, **wanted)
+        count = len(next(iter(inputs.values())))
+        batches = [{name: x[at : at + BATCH] for name, x in inputs.items()} for at in range(0, count, BATCH)]
+    else:
+        samples = read_samples(how.file, spec.input.shape, **wanted)
+        count = len(samples.images)
+        batches = Batches(samples.images, spec.input.preprocess, how.stage, BATCH)
     method = Method(how.method)
     ranges = calibrate(lowered, batches, method, how.percentile)
     shown = f"percentile {how.percentile:g}" if method is Method.PERCENTILE else method.value
-    count = len(samples.images)
     return Calibration(ranges, method, count, batches, f"{shown} of {count} samples of {how.file.name}")

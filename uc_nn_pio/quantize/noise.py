@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.quant import to_int8, to_real
+from uc_nn_pio.quantize.calibrate import Batch
 from uc_nn_pio.quantize.prepare import prepare
 from uc_nn_pio.reference import integer, run_batch
 
@@ -24,20 +25,21 @@ class LayerNoise:
     db: float
 
 
-def signal_to_noise(graph: Graph, quantized: Graph, batches: Sequence[np.ndarray]) -> tuple[LayerNoise, ...]:
+def signal_to_noise(graph: Graph, quantized: Graph, batches: Sequence[Batch]) -> tuple[LayerNoise, ...]:
     """Both networks on the same samples, a figure a layer of the quantized graph in its order.
 
     Args:
         graph: the lowered float graph that ``quantized`` was made of.
-        batches: float32, (batch, *input shape) each.
+        batches: float32, (batch, *input shape) each, or one for each input by its name.
     """
     graph = prepare(graph)
-    (entry,) = quantized.inputs
     signal = dict.fromkeys((node.output for node in quantized.nodes), 0.0)
     noise = dict(signal)
     for batch in batches:
         real = run_batch(graph, batch)
-        integers = integer.run_batch(quantized, to_int8(batch, quantized.tensor(entry).quant))
+        given = batch if isinstance(batch, Mapping) else {quantized.inputs[0]: batch}
+        steps = {name: to_int8(values, quantized.tensor(name).quant) for name, values in given.items()}
+        integers = integer.run_batch(quantized, steps)
         for name in signal:
             exact = real[name].astype(np.float64)
             signal[name] += float(np.square(exact).sum())

@@ -19,6 +19,7 @@ from uc_nn_pio.spec.kinds import (
     Arguments,
     Budget,
     Choice,
+    Inputs,
     Kind,
     Labels,
     ListOf,
@@ -71,8 +72,6 @@ NOT_BUILT = (
         "setting up the flash interface in a model spec",
         "custom_uc_nn_flash = dual_io in platformio.ini, because it belongs to the firmware (docs/flash.md)",
     ),
-    NotBuilt("input", "a network with several inputs", "one input: a mapping with shape", value="[]"),
-    NotBuilt("inputs", "a network with several inputs", "one input, under the key 'input'"),
 )
 
 
@@ -167,7 +166,12 @@ INPUT = Section(
         Key("preprocess", PREPROCESS, "what happens to a byte before it is the network's input"),
     )
 )
-OUTPUT = Section((Key("labels", Labels(), "a text for each element of the output"),))
+OUTPUT = Section(
+    (
+        Key("labels", Labels(), "a text for each element of the (first) output"),
+        Key("names", ListOf(Name()), "of several outputs: their names in the C, in the order of forward's"),
+    )
+)
 CALIBRATION = Section(
     (
         Key("file", File(), "an .npz file with the array 'images': samples that show what values the network meets"),
@@ -204,7 +208,7 @@ MEMORY = Section(
 VALIDATE = Section(
     (
         _DATA,
-        _STAGE,
+        Key("stage", _STAGE.kind, f"{_STAGE.meaning}; goes with the key input"),
         _SAMPLES,
         Key("min_accuracy", Number(0, 1, limits="from 0 to 1"), "the least share of right answers that passes"),
     )
@@ -214,8 +218,8 @@ ROOT = Section(
         Key("spec", Version(), "the version of this format: 1", required=True),
         Key("name", Name(), "the model's name: a C identifier, begins every name in the C", required=True),
         Key("model", MODEL, "where the network and its weights come from", required=True),
-        Key("input", INPUT, "shape and origin of the network's input", required=True),
-        Key("inputs", Anything(), "several inputs"),
+        Key("input", INPUT, "shape and origin of the network's input"),
+        Key("inputs", Inputs(Shape()), "in place of input: the inputs by name, in the order of forward's arguments"),
         Key("output", OUTPUT, "what the network's output means"),
         Key("precision", Choice(("float32", "int8")), "the arithmetic of the C; float32 by default"),
         Key(

@@ -361,6 +361,39 @@ class Shape(Kind):
 
 
 @dataclass(frozen=True)
+class Inputs(Kind):
+    """Several inputs: a shape for each name."""
+
+    shape: Shape
+    expects: str = "a mapping of names to shapes: {x: {shape: [1, 28, 28]}, speed: {shape: [1]}}"
+
+    def read(self, value: Value, reader: Reader) -> Any:
+        if value.kind != "map" or not value.entries:
+            return self.wrong(value, reader)
+        out: dict[str, Any] = {}
+        for name, item in value.entries.items():
+            problem = names.name_problem(name)
+            if problem is not None or name != name.lower():
+                return reader.bad(
+                    item, f"{name!r} cannot be an input's name", problem or "names of inputs are in small letters"
+                )
+            if item.kind != "map" or set(item.entries) != {"shape"}:
+                return reader.bad(
+                    item,
+                    f"{item.key} must be a mapping with shape alone, not {item.described}",
+                    "source and preprocess go with one input, under the key input",
+                    f"{name}: {{shape: [8]}}",
+                )
+            out[name] = self.shape.read(item.entries["shape"], reader)
+        return BAD if any(shape is BAD for shape in out.values()) else out
+
+    def schema(self) -> dict[str, Any]:
+        shape = {"type": "object", "properties": {"shape": self.shape.schema()}, "required": ["shape"]}
+        each = {**shape, "additionalProperties": False}
+        return {"type": "object", "additionalProperties": each, "minProperties": 1}
+
+
+@dataclass(frozen=True)
 class Arguments(Kind):
     """Keyword arguments of the user's own: any plain YAML values."""
 

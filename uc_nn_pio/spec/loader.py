@@ -53,6 +53,7 @@ def load_spec(path: Path) -> ModelSpec:
     if values is not BAD:
         _check_model(root, reader)
         _check_input(root, values, reader)
+        _check_inputs(root, values, reader)
         _check_calibration(root, reader)
     if reader.errors:
         raise _all(reader.errors)
@@ -128,6 +129,27 @@ def _check_input(root: Value, values: dict[str, Any], reader: Reader) -> None:
         reader.bad(keys["preprocess"], "input.preprocess gives numbers that float32 cannot hold")
 
 
+def _check_inputs(root: Value, values: dict[str, Any], reader: Reader) -> None:
+    """Either input or inputs; what needs pictures goes with the former."""
+    if "input" not in root.entries and "inputs" not in root.entries:
+        reader.bad(
+            root, "the key input is missing", "it says the shape of the network's input", "input: {shape: [...]}"
+        )
+    elif "input" in root.entries and "inputs" in root.entries:
+        reader.bad(root.entries["inputs"], "input and inputs are both there", "inputs names all of them", "keep one")
+    if "input" in root.entries:
+        check = root.entries.get("validate")
+        if check is not None and check.kind == "map" and "stage" not in check.entries:
+            why = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
+            reader.bad(check, "the key validate.stage is missing", why, "add stage: network or stage: camera")
+    elif "inputs" in root.entries:
+        for name in ("calibration", "validate"):
+            stage = root.entries[name].entries.get("stage") if name in root.entries else None
+            if stage is not None:
+                why = "arrays for named inputs are what the network gets"
+                reader.bad(stage, f"{name}.stage does not go with inputs", why, "delete it")
+
+
 def _check_calibration(root: Value, reader: Reader) -> None:
     """Samples or ranges, and what goes with which; int8 has one of them, but for a network that may bring scales."""
     at = root.entries.get("calibration")
@@ -148,7 +170,7 @@ def _check_calibration(root: Value, reader: Reader) -> None:
         return
     if "file" not in keys:
         reader.bad(at, "calibration has neither file nor ranges", None, f"add file: ... and stage: ...; {_IMAGES}")
-    elif "stage" not in keys:
+    elif "stage" not in keys and "inputs" not in root.entries:
         why = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
         reader.bad(at, "the key calibration.stage is missing", why, "add stage: network or stage: camera")
     if "percentile" in keys and not ("method" in keys and keys["method"].text == "percentile"):
@@ -182,7 +204,8 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
     entry = source.get("python")
     if entry is not None:
         entry = PythonEntry(entry.file, entry.attribute, source.get("arguments", {}))
-    given = values["input"]
+    inputs = tuple(InputSpec(shape, name=name) for name, shape in values.get("inputs", {}).items())
+    given = values.get("input", {})
     how = dict(given.get("preprocess", {}))
     for name in ("mean", "std"):
         if name in how:
@@ -198,10 +221,11 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
         path=path,
         name=values["name"],
         model=ModelSource(entry, source.get("layers"), source.get("export"), source.get("weights")),
-        input=InputSpec(given["shape"], given.get("source"), Preprocess(**how)),
-        output=OutputSpec(values.get("output", {}).get("labels")),
+        input=inputs[0] if inputs else InputSpec(given["shape"], given.get("source"), Preprocess(**how)),
+        output=OutputSpec(**values.get("output", {})),
         precision=values.get("precision", "float32"),
         state=values.get("state", "fresh"),
+        inputs=inputs,
         calibration=CalibrationSpec(**calibration) if calibration is not None else None,
         memory=MemorySpec(**memory),
         validate=ValidateSpec(**validate) if validate is not None else None,

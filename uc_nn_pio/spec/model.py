@@ -73,13 +73,16 @@ class InputSpec:
     shape: tuple[int, ...]
     source: str | None = None
     preprocess: Preprocess = Preprocess()
+    name: str = "input"
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """The network's output. ``labels`` names its elements; texts as the user wrote them, to be escaped when written."""
+    """The network's outputs. ``labels`` names the elements of the first; texts as the user wrote them, to be escaped
+    when written. ``names`` are those of several outputs, in the order in which ``forward`` returns them."""
 
     labels: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,17 @@ class ValidateSpec:
     """Data to check the network with. ``stage`` is ``camera`` or ``network``; ``samples`` None means all."""
 
     file: Path
-    stage: str
+    stage: str = "network"
     samples: int | None = None
     min_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model: the whole spec file. ``text_sha256`` is over its text with line ends as LF and no byte order mark."""
+    """One model: the whole spec file. ``text_sha256`` is over its text with line ends as LF and no byte order mark.
+
+    ``input`` is the first of ``inputs``, which are empty where the spec has the key ``input`` and not ``inputs``.
+    """
 
     path: Path
     name: str
@@ -139,6 +145,7 @@ class ModelSpec:
     output: OutputSpec = OutputSpec()
     precision: str = "float32"
     state: str = "fresh"
+    inputs: tuple[InputSpec, ...] = ()
     calibration: CalibrationSpec | None = None
     memory: MemorySpec = MemorySpec()
     validate: ValidateSpec | None = None
@@ -155,6 +162,11 @@ class ModelSpec:
                 return self.locations[keys]
             keys = keys[:-1]
         return Location(self.path)
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the inputs by their names in the graph, in the order of ``forward``'s arguments."""
+        return {each.name: each.shape for each in self.inputs or (self.input,)}
 
     @property
     def files(self) -> tuple[Path, ...]:

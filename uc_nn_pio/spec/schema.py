@@ -60,7 +60,21 @@ _BETWEEN: dict[str, dict[str, Any]] = {
             {"not": _is("precision", "int8")},
             _has("calibration"),
             {"properties": {"model": _has("export")}},
-        ]
+        ],
+        "oneOf": [
+            {
+                **_has("input"),
+                "not": _has("inputs"),
+                "properties": {
+                    "validate": _has("stage"),
+                    "calibration": {"anyOf": [{"not": _has("file")}, _has("stage")]},
+                },
+            },
+            {
+                **_has("inputs"),
+                "properties": {name: {"not": _has("stage")} for name in ("calibration", "validate")},
+            },
+        ],
     },
     "model.": {
         "oneOf": [
@@ -72,7 +86,7 @@ _BETWEEN: dict[str, dict[str, Any]] = {
     },
     "calibration.": {
         "oneOf": [
-            _has("file", "stage"),
+            _has("file"),
             {**_has("ranges"), "not": _has_any("file", "stage", "samples", "method", "percentile")},
         ],
         "anyOf": [{"not": _has("percentile")}, _is("method", "percentile")],

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from uc_nn_pio.design import Design
+from uc_nn_pio.emit.render import input_names, output_names
 from uc_nn_pio.errors import Location, NotBuiltError, SpecError, ToolError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.quant import to_int8, to_real
 from uc_nn_pio.reference import integer
-from uc_nn_pio.samples import network_input, read_samples
+from uc_nn_pio.samples import network_input, read_inputs, read_samples
 from uc_nn_pio.spec import ModelSpec, load_spec
-from uc_nn_pio.validation.host import HostModel
+from uc_nn_pio.validation.host import HostModel, Shapes
 
 TARGETS = ("host",)
 
@@ -79,15 +81,14 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
         raise NotBuiltError(f"validation on {on!r} is not built yet", next_step=f"use --on {' or '.join(TARGETS)}")
     if not isinstance(spec, ModelSpec):
         spec = load_spec(spec)
-    raw, labels = load_samples(spec)
-    inputs = network_input(raw, spec.input.preprocess, spec.validate.stage)
+    inputs, labels = load_inputs(spec)
     conversion = convert(spec)
     graph = conversion.design.graph
-    shapes = (graph.tensor(graph.inputs[0]).shape, graph.tensor(graph.outputs[0]).shape)
+    shapes = ends_of(conversion.design)
     with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
         host = HostModel(conversion.files, spec.name, shapes, Path(folder))
         target, differences = _outputs(host, graph, inputs)
-    expected = run_module(load_model(spec), inputs)
+    expected = run_module(load_model(spec), *inputs.values())
     target, expected = target.reshape(len(labels), -1), expected.reshape(len(labels), -1)
     scale = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
     return Validation(
@@ -105,17 +106,42 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     )
 
 
-def _outputs(host: HostModel, graph: Graph, inputs: np.ndarray) -> tuple[np.ndarray, int | None]:
-    """The C's outputs as float32, and how many of its integers are not the reference's; None in float32."""
+def _outputs(host: HostModel, graph: Graph, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int | None]:
+    """The C's (first) output as float32, and how many integers of all outputs are not the reference's; None in
+    float32."""
     entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
+    first = next(iter(host.output_shapes))
     if host.quant is None:
-        return host.run(inputs), None
+        return host.run_named(inputs)[first], None
     if host.quant != (entry.quant, last.quant):
         raise ToolError("the header's scales are not those of the network", where=f"{host.name}.h")
-    integers = to_int8(inputs, entry.quant)
-    found = host.run_integers(integers)
-    expected = integer.outputs_batch(graph, integers)[last.name]
-    return to_real(found, last.quant), int((found != expected).sum())
+    integers = {name: to_int8(values, graph.tensor(name).quant) for name, values in inputs.items()}
+    found = host.run_named(integers, integers=True)
+    expected = integer.outputs_batch(graph, integers)
+    wrong = sum(int((made != expected[name]).sum()) for made, name in zip(found.values(), graph.outputs, strict=True))
+    return to_real(found[first], last.quant), wrong
+
+
+def ends_of(design: Design) -> tuple[Shapes, Shapes]:
+    """Shapes of a model's input and output, of several by their names: what :class:`HostModel` takes."""
+    graph, found = design.graph, []
+    for tensors, names in ((graph.inputs, input_names(design)), (graph.outputs, output_names(design))):
+        shapes = [graph.tensor(name).shape for name in tensors]
+        found.append(dict(zip(names, shapes, strict=True)) if names else shapes[0])
+    return found[0], found[1]
+
+
+def load_inputs(spec: ModelSpec) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What the network gets, float32 by its input's name, and labels (N,) int64, of the spec's ``validate`` section.
+
+    Raises:
+        SpecError: as :func:`load_samples`.
+    """
+    if not spec.inputs or spec.validate is None:
+        images, labels = load_samples(spec)
+        return {spec.input.name: network_input(images, spec.input.preprocess, spec.validate.stage)}, labels
+    test, where = spec.validate, spec.location("validate", "file")
+    return read_inputs(test.file, spec.input_shapes, what="test", where=where, labels=True, count=test.samples)
 
 
 def load_samples(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -17,13 +17,17 @@ from uc_nn_pio.graph.quant import QuantParams, to_int8, to_real
 STRICT_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-ffp-contract=off")
 
 
+Shapes = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+ONLY_INPUT, ONLY_OUTPUT = "input", "output"
+
+
 class HostModel:
     """One generated model as native code. What its integers stand for is read from its header, as firmware would.
 
     Args:
         files: file name -> text, as the converter returns them.
         name: the model's name.
-        shapes: torch's shapes of input and output, without the batch axis.
+        shapes: torch's shapes of input and output, without the batch axis; of several, by their names.
         folder: where to compile; the caller removes it.
         compiler: a C compiler on PATH.
 
@@ -35,17 +39,25 @@ class HostModel:
         self,
         files: Mapping[str, str],
         name: str,
-        shapes: tuple[tuple[int, ...], tuple[int, ...]],
+        shapes: tuple[Shapes, Shapes],
         folder: Path,
         compiler: str = "gcc",
     ) -> None:
         self.name = name
-        self.input_shape, self.output_shape = shapes
+        self.input_shapes, self.output_shapes = _by_name(shapes[0], ONLY_INPUT), _by_name(shapes[1], ONLY_OUTPUT)
+        self.input_shape, self.output_shape = (next(iter(each.values())) for each in self._ends)
         header = files[f"{name}.h"]
         self.precision = _define(header, name, "PRECISION").strip('"')
         self.quant = (
             (_quant(header, name, "INPUT"), _quant(header, name, "OUTPUT")) if self.precision == "int8" else None
         )
+        self._quants = {
+            end: _quant(header, name, "INPUT" if end == ONLY_INPUT else "OUTPUT")
+            if end in (ONLY_INPUT, ONLY_OUTPUT)
+            else _quant(header, name, of=end)
+            for ends in self._ends
+            for end in (ends if self.quant else ())
+        }
         self._element = np.dtype(self.precision)
         library = _compile(files, name, folder, compiler)
         self._library = ctypes.CDLL(str(library))
@@ -59,10 +71,37 @@ class HostModel:
         )
         if f"#define {name.upper()}_CARRIED 1" in header:
             fill = {**fill, "reset_state": None}
+        fill = {**fill, **{f"input_{end}": ctypes.c_void_p for end in self.input_shapes if end != ONLY_INPUT}}
+        fill = {**fill, **{f"output_{end}": ctypes.c_void_p for end in self.output_shapes if end != ONLY_OUTPUT}}
         for function, result in (fill | {"output": ctypes.c_void_p, "run": None}).items():
             self._functions[function] = getattr(self._library, f"{name}_{function}")
             self._functions[function].restype = result
         getattr(self._library, f"{name}_argmax").restype = ctypes.c_int32
+
+    @property
+    def _ends(self) -> tuple[Mapping[str, tuple[int, ...]], ...]:
+        return self.input_shapes, self.output_shapes
+
+    def run_named(self, inputs: Mapping[str, np.ndarray], *, integers: bool = False) -> dict[str, np.ndarray]:
+        """Every output by its name, for every input by its name: (N, ...) float32 in torch's order, or an int8 model's
+        own ``integers``. One input is called ``input``, one output ``output``."""
+        given = {end: np.asarray(inputs[end]) for end in self.input_shapes}
+        if self.quant and not integers:
+            given = {end: to_int8(values, self._quants[end]) for end, values in given.items()}
+        memory = {
+            end: to_memory(np.ascontiguousarray(values, self._element), rank=len(self.input_shapes[end]))
+            for end, values in given.items()
+        }
+        found: dict[str, list[np.ndarray]] = {end: [] for end in self.output_shapes}
+        for number in range(len(next(iter(memory.values())))):
+            self._fill({end: np.ascontiguousarray(values[number]) for end, values in memory.items()})
+            self._functions["run"](self._context)
+            for end, values in found.items():
+                values.append(self._output(end))
+        outputs = {end: from_memory(np.stack(v), self.output_shapes[end]) for end, v in found.items()}
+        if self.quant and not integers:
+            outputs = {end: to_real(values, self._quants[end]) for end, values in outputs.items()}
+        return outputs
 
     goes_on = False
     """Whether a sample goes on in the state in which the one before has ended, where the model carries one."""
@@ -106,17 +145,18 @@ class HostModel:
         return to_real(outputs, self.quant[1]) if self.quant else outputs
 
     def _run(self, inputs: np.ndarray) -> np.ndarray:
-        memory = to_memory(np.ascontiguousarray(inputs, self._element), rank=len(self.input_shape))
-        out = []
-        for flat in np.ascontiguousarray(memory):
-            if not self.goes_on:
-                self.reset_state()
+        (first,) = self.input_shapes
+        return next(iter(self.run_named({first: inputs}, integers=self.quant is not None).values()))
+
+    def _fill(self, sample: Mapping[str, np.ndarray]) -> None:
+        if not self.goes_on:
+            self.reset_state()
+        for end, flat in sample.items():
             if self.streamed:
                 self._push(flat.reshape(self.input_shape[1], -1))
             else:
-                ctypes.memmove(self._functions["input"](self._context), flat.ctypes.data, flat.nbytes)
-            out.append(self._finish())
-        return from_memory(np.stack(out), self.output_shape)
+                place = "input" if end == ONLY_INPUT else f"input_{end}"
+                ctypes.memmove(self._functions[place](self._context), flat.ctypes.data, flat.nbytes)
 
     def _push(self, rows: np.ndarray) -> None:
         self._functions["reset"](self._context)
@@ -126,10 +166,18 @@ class HostModel:
 
     def _finish(self) -> np.ndarray:
         self._functions["run"](self._context)
-        size = int(np.prod(self.output_shape))
+        return self._output(next(iter(self.output_shapes)))
+
+    def _output(self, end: str) -> np.ndarray:
+        size = int(np.prod(self.output_shapes[end]))
         element = ctypes.c_int8 if self.quant else ctypes.c_float
-        pointer = ctypes.cast(self._functions["output"](self._context), ctypes.POINTER(element))
+        place = "output" if end == ONLY_OUTPUT else f"output_{end}"
+        pointer = ctypes.cast(self._functions[place](self._context), ctypes.POINTER(element))
         return np.ctypeslib.as_array(pointer, (size,)).copy()
+
+
+def _by_name(shapes: Shapes, only: str) -> Mapping[str, tuple[int, ...]]:
+    return shapes if isinstance(shapes, Mapping) else {only: shapes}
 
 
 def _compile(files: Mapping[str, str], name: str, folder: Path, compiler: str) -> Path:
@@ -160,6 +208,7 @@ def _define(header: str, name: str, macro: str) -> str:
     )
 
 
-def _quant(header: str, name: str, which: str) -> QuantParams:
-    scale = np.float32(_define(header, name, f"{which}_SCALE").removesuffix("f"))
-    return QuantParams(scale, int(_define(header, name, f"{which}_ZERO_POINT")))
+def _quant(header: str, name: str, which: str = "", of: str = "") -> QuantParams:
+    scale, zero_point = (f"{word}_OF_{of.upper()}" if of else f"{which}_{word}" for word in ("SCALE", "ZERO_POINT"))
+    real = np.float32(_define(header, name, scale).removesuffix("f"))
+    return QuantParams(real, int(_define(header, name, zero_point)))

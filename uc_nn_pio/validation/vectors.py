@@ -12,11 +12,11 @@ import numpy as np
 
 from uc_nn_pio.converter import Conversion
 from uc_nn_pio.emit.expressions import c_float
+from uc_nn_pio.errors import UnsupportedError
 from uc_nn_pio.graph.layout import to_memory
 from uc_nn_pio.graph.quant import to_int8
 from uc_nn_pio.reference import integer, outputs_batch
-from uc_nn_pio.samples import network_input
-from uc_nn_pio.validation import load_samples
+from uc_nn_pio.validation import load_inputs
 
 FLOAT_TOLERANCE = 1e-4
 """Of the largest output: sums in another order differ in the last bits."""
@@ -31,9 +31,14 @@ def samples_header(conversion: Conversion, count: int) -> str:
         SpecError: the spec names no test data, or they do not fit.
     """
     spec, graph = conversion.design.spec, conversion.design.graph
-    images, labels = load_samples(spec)
-    images, labels = images[:count], labels[:count]
-    inputs = network_input(images, spec.input.preprocess, spec.validate.stage)
+    named, labels = load_inputs(spec)
+    if len(named) > 1 or len(graph.outputs) > 1:
+        raise UnsupportedError(
+            "test samples of a model with several inputs or outputs are not written into a header",
+            where=str(spec.path),
+            next_step="leave custom_uc_nn_samples out",
+        )
+    inputs, labels = next(iter(named.values()))[:count], labels[:count]
     entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     if entry.quant is None:
         expected = outputs_batch(graph, inputs)[last.name]

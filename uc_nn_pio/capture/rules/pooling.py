@@ -96,7 +96,7 @@ def _window(call: Call, numbers: Numbers) -> dict[str, Any]:
 
 
 def _refuse_indices(call: Call, trace: Trace) -> None:
-    if any(trace.readers(index) or index == trace.output for index in call.outputs[1:]):
+    if any(trace.readers(index) or index in trace.outputs for index in call.outputs[1:]):
         name = call.operator.strip("_").replace("_with_indices", "")
         raise UnsupportedError(
             f"{name} with return_indices is not supported", next_step=f"use {name} without return_indices"

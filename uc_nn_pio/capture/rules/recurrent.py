@@ -38,7 +38,8 @@ def take_states(trace: Trace) -> Trace:
         arguments = {key: renamed(value, taken) for key, value in call.arguments.items()}
         more = made[call.outputs[1]] if call.target in OPERATORS else []
         calls[index] = replace(call, arguments=arguments, outputs=(*call.outputs, *more))
-    return replace(trace, calls=tuple(calls), shapes=shapes, output=taken.get(trace.output, trace.output))
+    outputs = tuple(taken.get(name, name) for name in trace.outputs)
+    return replace(trace, calls=tuple(calls), shapes=shapes, outputs=outputs)
 
 
 def _names(source: Argument, values: object) -> bool:
@@ -123,7 +124,7 @@ def _check(call: Call, trace: Trace, cell: str) -> None:
                 next_step="leave the state out: self.layer(x); `state: carried` in the spec keeps it from run to run",
             )
     for name in call.outputs[1 : 3 if cell == "lstm" else 2]:
-        if trace.readers(name) or trace.output == name:
+        if trace.readers(name) or name in trace.outputs:
             what = "the last state" if name == call.outputs[1] else "the cell"
             raise UnsupportedError(
                 f"{what} of all layers of {cell} at once is not supported",

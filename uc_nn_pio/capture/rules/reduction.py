@@ -42,7 +42,7 @@ def minimum(call: Call, trace: Trace) -> list[Step]:
 
 
 def _refuse_places(call: Call, trace: Trace) -> None:
-    if any(trace.readers(value) or value == trace.output for value in call.outputs[1:]):
+    if any(trace.readers(value) or value in trace.outputs for value in call.outputs[1:]):
         raise UnsupportedError(
             f"the place of the {call.operator} is not supported",
             next_step="at the network's end leave it out: the firmware gets <model>_argmax()",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Collection
 
 from uc_nn_pio.emit.kernels.base import Kernel, Table, View
 from uc_nn_pio.emit.kernels.branches import AddF32, AddInt8, ConcatF32, ConcatInt8, MulF32, MulInt8, SubF32, SubInt8
@@ -72,13 +73,14 @@ KERNELS: dict[tuple[type[Op], DType], type[Kernel]] = {
 }
 
 
-def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN) -> list[Kernel]:
-    """Choose a kernel for every node of a lowered graph, in order. ``prefix`` starts the C names.
+def select(graph: Graph, prefix: str, tuning: Tuning = PLAIN, taken: Collection[str] = ()) -> list[Kernel]:
+    """Choose a kernel for every node of a lowered graph, in order. ``prefix`` starts the C names, of which
+    some may be ``taken``.
 
     Raises:
         UnsupportedError, ErrorGroup: nodes that no kernel computes, all at once.
     """
-    names = _c_names([node.name for node in graph.nodes])
+    names = _c_names([node.name for node in graph.nodes], taken)
     kernels: list[Kernel] = []
     errors: list[UcNnError] = []
     for node in graph.nodes:
@@ -128,9 +130,9 @@ _SUFFIXES += (
 """What kernels append to a node's name for tables and functions of their own."""
 
 
-def _c_names(nodes: list[str]) -> dict[str, str]:
+def _c_names(nodes: list[str], further: Collection[str] = ()) -> dict[str, str]:
     """A C name for each node, ASCII and clear of the API's and of each other's; its own name where that is possible."""
-    taken: set[str] = set(_RESERVED)
+    taken: set[str] = {*_RESERVED, *further}
     names: dict[str, str] = {}
     for node in nodes:
         plain = re.sub(r"[^0-9A-Za-z_]", "_", node) or "layer"

@@ -36,6 +36,10 @@ class _Recurrent(Kernel):
         raise NotImplementedError
 
     @property
+    def passes(self) -> int:
+        return self.output.shape[0]
+
+    @property
     def scratch_bytes(self) -> int:
         return 0 if self.op.carried else self.kept_bytes
 
@@ -114,6 +118,11 @@ class RecurrentInt8(_Recurrent):
     def kept_bytes(self) -> int:
         """The output, and a state of two bytes a unit, in whole words."""
         return -(-self.units * (3 if self.has_state else 1) // 4) * 4
+
+    @property
+    def look_ups(self) -> int:
+        """Of values of sigmoid and tanh, in one inference."""
+        return {"lstm": 5, "gru": 3}.get(self.op.cell, 1) * self.output.elements
 
     def tables(self) -> tuple[Table, ...]:
         zero_points = {"x": self.input.quant.zero_point, "h": self.output.quant.zero_point}
