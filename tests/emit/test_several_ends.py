@@ -149,7 +149,7 @@ def test_the_header_says_what_goes_where(folder: Path) -> None:
         ("names: [steer, sure, seen]", "names: [steer, sure, sure]", "3 names for 3 outputs"),
         ("precision", "memory: {schedule: streamed}\nprecision", "no room for several inputs"),
         ("speed:", "Speed:", "cannot be an input's name"),
-        ("speed: {shape: [3]}", "speed: {shape: [3], source: arducam_ov2640}", "a mapping with shape alone"),
+        ("speed: {shape: [3]}", "speed: {shape: [3], source: arducam_ov2640}", "a mapping with shape, and tokens"),
         ("file: data.npz, min", "file: data.npz, stage: network, min", "stage does not go with inputs"),
         ("inputs:", "input: {shape: [1, 9, 10]}\ninputs:", "input and inputs are both there"),
     ],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uc_nn_pio.capture.trace import Argument, Call, Constant, Inputs, Ref, Shape, Trace
+from uc_nn_pio.capture.trace import Argument, Call, Constant, IndexShape, Inputs, Ref, Shape, Trace
 from uc_nn_pio.capture.user_code import is_user_file, user_line
 from uc_nn_pio.errors import ModelError
 
@@ -28,14 +28,19 @@ def trace_module(module: torch.nn.Module, inputs: Inputs, name: str) -> Trace:
     Raises:
         ModelError: torch.export cannot follow the network, most often because its path depends on values.
     """
-    zeros = tuple(torch.zeros(1, *shape) for shape in inputs.values())
     try:
         # With gradients off, a torch.no_grad() in the user's forward changes nothing, and leaves no trace.
         with quiet(), torch.no_grad():
-            program = torch.export.export(module, zeros, strict=False)
+            program = torch.export.export(module, zeros(inputs), strict=False)
     except Exception as error:
         raise _export_error(error, name) from None
     return _Reader(program).trace()
+
+
+def zeros(inputs: Inputs) -> tuple[torch.Tensor, ...]:
+    """One sample of zeros for each input, with a batch axis."""
+    kinds = [(shape, torch.int64 if isinstance(shape, IndexShape) else torch.float32) for shape in inputs.values()]
+    return tuple(torch.zeros(1, *shape, dtype=kind) for shape, kind in kinds)
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ class TraceModule(torch.nn.Module):
         """
         try:
             with torch.no_grad():
-                made = self._run([torch.zeros(self.trace.shapes[name]) for name in self.trace.inputs])
+                made = self._run(self._zeros())
             wrong = [name for name, value in made.items() if self.trace.shapes.get(name, ()) != tuple(value.shape)]
             why = f"{wrong[0]} has shape {list(made[wrong[0]].shape)}" if wrong else ""
         except (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
@@ -62,6 +62,10 @@ class TraceModule(torch.nn.Module):
                 why=why,
                 next_step="export it again, unedited",
             )
+
+    def _zeros(self) -> list[torch.Tensor]:
+        kinds = (getattr(torch, self.trace.dtypes.get(name, "float32")) for name in self.trace.inputs)
+        return [torch.zeros(self.trace.shapes[n], dtype=kind) for n, kind in zip(self.trace.inputs, kinds, strict=True)]
 
     def _run(self, inputs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         made = dict(zip(self.trace.inputs, inputs, strict=True))

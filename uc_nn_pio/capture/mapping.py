@@ -112,7 +112,7 @@ class _Mapper:
             raise UnsupportedError(f"{what} is not supported", next_step=advice(call.operator))
         steps = rule(call, self.trace)
         dtype = self.trace.dtypes.get(call.outputs[0], "float32")
-        if dtype != "float32" and steps[-1].dtype is DType.FLOAT32:
+        if dtype != "float32" and steps[-1].dtype is DType.FLOAT32 and call.target != "argmax.default":
             raise UnsupportedError(
                 f"{call.operator} computes in {dtype}, which is not supported",
                 why="between layers stand float32 values, or quantize and dequantize as convert_pt2e writes them",

@@ -17,7 +17,7 @@ from uc_nn_pio.capture.layers import build_layers, layer_locations
 from uc_nn_pio.capture.mapping import to_graph
 from uc_nn_pio.capture.probe import probe
 from uc_nn_pio.capture.quantized import CONVERT
-from uc_nn_pio.capture.trace import Inputs
+from uc_nn_pio.capture.trace import IndexShape, Inputs
 from uc_nn_pio.capture.user_code import UserCode, user_code
 from uc_nn_pio.capture.weights import load_into, read_weights
 from uc_nn_pio.errors import Location, ModelError, UnsupportedError
@@ -45,7 +45,7 @@ def capture_spec(spec: ModelSpec) -> tuple[Graph, tuple[Path, ...]]:
         graph, _ = _exported(spec, spec.model.export)
         return graph, (spec.model.export,)
     with _loaded(spec) as loaded:
-        graph = _graph(loaded.module, spec.input_shapes, spec.name, loaded.locations)
+        graph = _graph(loaded.module, _inputs(spec), spec.name, loaded.locations)
         files = loaded.files()
     return graph, files
 
@@ -58,9 +58,14 @@ def load_network(spec: ModelSpec) -> torch.nn.Module:
         return loaded.module
 
 
+def _inputs(spec: ModelSpec) -> Inputs:
+    named = spec.inputs or (spec.input,)
+    return {each.name: each.shape if each.tokens is None else IndexShape(each.shape) for each in named}
+
+
 def _exported(spec: ModelSpec, path: Path) -> tuple[Graph, torch.nn.Module]:
     """The graph of an exported program, and the program as a module that runs."""
-    trace = read_export(path, spec.input_shapes)
+    trace = read_export(path, _inputs(spec))
     module = TraceModule(trace).eval()
     if module.runnable:
         module.check_shapes(path)

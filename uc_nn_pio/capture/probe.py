@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from uc_nn_pio.capture.exporter import quiet
+from uc_nn_pio.capture.exporter import quiet, zeros
 from uc_nn_pio.capture.trace import Inputs
 from uc_nn_pio.capture.user_code import user_line
 from uc_nn_pio.errors import ModelError
@@ -50,7 +50,7 @@ def probe(module: torch.nn.Module, inputs: Inputs, name: str) -> None:
     watch = _Watch(module)
     try:
         with quiet(), torch.no_grad():
-            result = module(*(torch.zeros(1, *shape) for shape in inputs.values()))
+            result = module(*zeros(inputs))
     except Exception as error:
         raise _failure(error, watch, inputs, name) from None
     finally:

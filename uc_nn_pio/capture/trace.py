@@ -13,6 +13,12 @@ from types import MappingProxyType
 import numpy as np
 
 Shape = tuple[int, ...]
+
+
+class IndexShape(tuple):
+    """The shape of an input of whole numbers."""
+
+
 Inputs = Mapping[str, Shape]
 """A network's inputs in the order of ``forward``'s: their names in the graph and shapes without the batch axis."""
 

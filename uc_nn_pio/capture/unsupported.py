@@ -35,7 +35,6 @@ NEAREST: dict[str, str] = {
     **dict.fromkeys(("index", "gather"), _CONSTANT_PLACES),
     **dict.fromkeys(("numpy_T", "mT"), f"name the axes: x.transpose(1, 2); {_FLATTEN}"),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "give it one sequence with batch_first=True, unpacked"),
-    "embedding": "give the network the table's rows as its input",
     **dict.fromkeys(
         ("scaled_dot_product_attention", "_native_multi_head_attention", "bmm", "baddbmm", "einsum"),
         "use convolutions and linear layers",
@@ -44,7 +43,6 @@ NEAREST: dict[str, str] = {
         ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d"),
         "the nearest is mode='nearest', or a transposed convolution",
     ),
-    "argmax": "leave it out: the firmware gets <model>_argmax()",
     "topk": "leave it out: the firmware gets the scores and <model>_argmax()",
     "max": "name its axes: x.amax(dim=(2, 3))",
     "bilinear": "the nearest is linear",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uc_nn_pio.boards import Region
 from uc_nn_pio.emit.kernels import Kernel, Table
 from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxInt8, SoftmaxInt8
+from uc_nn_pio.emit.kernels.indices import EmbeddingF32
 from uc_nn_pio.emit.kernels.recurrent import RecurrentInt8
 
 
@@ -45,6 +46,8 @@ def _reads(kernel: Kernel, table: Table, begins: int) -> TableReads:
         return TableReads(table, sequential=vectors, random=vectors)
     if isinstance(kernel, ActivationInt8 | SoftmaxInt8) and not kernel.staged:
         return TableReads(table, sequential=0, random=kernel.output.elements)
+    if isinstance(kernel, EmbeddingF32):
+        begins, words = kernel.input.elements, kernel.row_words
     if isinstance(kernel, RecurrentInt8) and table.name.endswith("_gates"):
         return TableReads(table, sequential=0, random=kernel.look_ups)
     return TableReads(table, sequential=begins * (words - 1), random=begins)

@@ -275,6 +275,21 @@ class Gather(Op):
 
 
 @dataclass(frozen=True)
+class ArgMax(Op):
+    """The place of the largest channel, the first of equal ones: of a vector, or of each pixel of a map."""
+
+    kind: ClassVar[str] = "argmax"
+
+
+@dataclass(frozen=True)
+class Embedding(Op):
+    """Rows of a table, at the places that the input's values name: (T,) to (T, width). Constants: ``weight`` (rows,
+    width)."""
+
+    kind: ClassVar[str] = "embedding"
+
+
+@dataclass(frozen=True)
 class Pad(Op):
     """Zeros around a tensor: ``before`` and ``after`` say how many on each axis."""
 

@@ -13,6 +13,7 @@ from uc_nn_pio.graph.layout import same_memory
 from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
+    ArgMax,
     AvgPool2d,
     BatchNorm,
     Clamp,
@@ -20,6 +21,7 @@ from uc_nn_pio.graph.ops import (
     Conv2d,
     Dequantize,
     Elementwise,
+    Embedding,
     Gather,
     Identity,
     LayerNorm,
@@ -172,6 +174,19 @@ def _per_channel(op: PRelu | LayerNorm, given: Shape, result: Shape, constants: 
     return _elementwise(op, given, result, constants)
 
 
+def _argmax(op: ArgMax, given: Shape, result: Shape, constants: Constants) -> str | None:
+    if len(given) not in (1, 3):
+        return "channels are those of a vector or a map"
+    return None if result == (1, *given[1:]) else "there is one place for all channels"
+
+
+def _embedding(op: Embedding, given: Shape, result: Shape, constants: Constants) -> str | None:
+    weight = constants.get("weight", ())
+    if len(weight) != 2:
+        return "the weight has rows of a width"
+    return None if result == (*given, weight[1]) else f"rows have {weight[1]} elements"
+
+
 def _recurrent(op: Recurrent, given: Shape, result: Shape, constants: Constants) -> str | None:
     if len(given) != 2 or len(result) != 2 or given[0] != result[0]:
         return "a row of the input gives a row of the output"
@@ -255,10 +270,12 @@ RULES: Mapping[type[Op], Callable[..., str | None]] = {
     Activation: _elementwise,
     Clamp: _elementwise,
     AdaptiveAvgPool2d: _adaptive,
+    ArgMax: _argmax,
     AvgPool2d: _pool,
     BatchNorm: _batch_norm,
     Conv2d: _conv,
     Dequantize: _elementwise,
+    Embedding: _embedding,
     Gather: _gather,
     Identity: _elementwise,
     LayerNorm: _per_channel,

@@ -10,6 +10,7 @@ Constants of an int8 node, by role; "per channel" is one element where the layer
 - add, sub: ``multiplier``, ``exponent`` int32 (3,), of the terms and of their sum; ``clamp``. mul: one of each. A
   concat needs none, since its inputs have the scale of its output.
 - gather: ``index``, as it was.
+- embedding: ``weight`` int8, in the output's scale. argmax: none.
 - avg_pool2d with a ``divisor_override``: ``multiplier``, ``exponent``, ``clamp``.
 - prelu: ``multiplier``, ``exponent`` (1,); ``negative_multiplier``, ``negative_exponent``, one a channel.
 - layer_norm: ``weight``, ``bias`` int32, one a channel; ``epsilon`` int64 (1,); ``multiplier``, ``exponent`` (1,).
@@ -29,9 +30,11 @@ from uc_nn_pio.errors import ModelError, UnsupportedError
 from uc_nn_pio.graph.ir import DType, Graph, Node
 from uc_nn_pio.graph.ops import (
     Activation,
+    ArgMax,
     AvgPool2d,
     Conv2d,
     Elementwise,
+    Embedding,
     Gather,
     LayerNorm,
     Linear,
@@ -41,7 +44,7 @@ from uc_nn_pio.graph.ops import (
     Recurrent,
     Softmax,
 )
-from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away
+from uc_nn_pio.graph.quant import HIGHEST, LOWEST, QuantParams, round_half_away, to_int8
 from uc_nn_pio.quantize.multiplier import multipliers
 from uc_nn_pio.quantize.params import IntegerWeights, keeps_params
 from uc_nn_pio.quantize.recurrent import recurrent
@@ -116,6 +119,8 @@ def _constants(
         return _prelu(graph, node, before, after)
     if isinstance(op, LayerNorm):
         return _layer_norm(graph, node, before, after)
+    if isinstance(op, ArgMax | Embedding):
+        return _places(graph, node, after)
     if isinstance(op, Recurrent):
         return recurrent(graph, node, before, after)
     if isinstance(op, Gather):
@@ -200,6 +205,20 @@ def _layer_norm(graph: Graph, node: Node, before: QuantParams, after: QuantParam
         "multiplier": q,
         "exponent": e,
     }
+
+
+def _places(graph: Graph, node: Node, after: QuantParams) -> Arrays:
+    """Rows of an embedding, in the output's scale; there are 256 places in int8."""
+    table = graph.constant(node, "weight")
+    count = graph.tensor(node.inputs[0]).shape[0] if table is None else len(table)
+    if count > 2**8:
+        raise UnsupportedError(
+            f"{node.op.title} of {count} in int8",
+            where=str(node.source),
+            why="a place is an int8, of which there are 256",
+            next_step="precision: float32",
+        )
+    return {} if table is None else {"weight": to_int8(table, after)}
 
 
 def _factors(before: QuantParams, after: QuantParams, weight_scale: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
+    ArgMax,
     AvgPool2d,
     Concat,
     Gather,
@@ -73,6 +74,10 @@ def keeps_params(op: Op) -> bool:
     return isinstance(op, MaxPool2d | AdaptiveAvgPool2d | Concat | Gather | Pad | Permute)
 
 
+INDEX = QuantParams(np.float32(1), LOWEST)
+"""Of places: whole numbers from 0 to 255."""
+
+
 def fixed_params(op: Op) -> QuantParams | None:
     """The parameters of an operator whose output has a known range: TensorFlow Lite's; else None."""
     name = op.function if isinstance(op, Activation) else type(op)
@@ -81,6 +86,7 @@ def fixed_params(op: Op) -> QuantParams | None:
         "tanh": QuantParams(np.float32(1 / 128), 0),
         Softmax: QuantParams(np.float32(1 / 256), -128),
         LogSoftmax: QuantParams(np.float32(16 / 256), 127),
+        ArgMax: INDEX,
     }.get(name)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ir import Graph
-from uc_nn_pio.graph.ops import Conv2d, Linear
+from uc_nn_pio.graph.ops import Conv2d, Embedding, Linear
 from uc_nn_pio.graph.quant import QuantParams
 from uc_nn_pio.quantize.assemble import with_integers
-from uc_nn_pio.quantize.params import Range, activation_params, fixed_params, keeps_params, quantized_weights
+from uc_nn_pio.quantize.params import INDEX, Range, activation_params, fixed_params, keeps_params, quantized_weights
 from uc_nn_pio.quantize.prepare import prepare
 
 
@@ -46,11 +46,19 @@ def tensor_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QuantP
     for tensor in graph.values():
         node = graph.producer(tensor.name)
         if node is None or not keeps_params(node.op):
-            fixed = fixed_params(node.op) if node else None
+            fixed = fixed_params(node.op) if node else INDEX if _is_place(graph, tensor.name) else None
             params[tensor.name] = fixed or activation_params(_joint(ranges, alike[tensor.name]))
         else:
             params[tensor.name] = params[node.inputs[0]]
     return params
+
+
+def _is_place(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor's values are places in a table."""
+    return any(
+        isinstance(node.op, Embedding) or (keeps_params(node.op) and _is_place(graph, node.output))
+        for node in graph.consumers(tensor)
+    )
 
 
 def _alike(graph: Graph) -> dict[str, list[str]]:

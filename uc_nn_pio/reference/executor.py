@@ -12,12 +12,14 @@ from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
     Add,
+    ArgMax,
     AvgPool2d,
     BatchNorm,
     Clamp,
     Concat,
     Conv2d,
     Elementwise,
+    Embedding,
     Gather,
     Identity,
     LayerNorm,
@@ -66,15 +68,23 @@ def padded(op: Pad, x: np.ndarray, value: int = 0) -> np.ndarray:
     return np.pad(x, [(0, 0), *zip(op.before, op.after, strict=True)], constant_values=value)
 
 
+def embedding(graph: Graph, node: Node, index: np.ndarray) -> np.ndarray:
+    """Rows of the table; a place behind the last row is the last, as in the C. Of any element type."""
+    weight = graph.constant(node, "weight")
+    return weight[np.clip(index, 0, len(weight) - 1)]
+
+
 KERNELS: Mapping[type[Op], Kernel] = {
     Activation: lambda graph, node, x: activation(node.op, x),
     Clamp: lambda graph, node, x: activation(node.op, x),
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
     Add: lambda graph, node, a, b: _elementwise(node.op, a + b),
+    ArgMax: lambda graph, node, x: x.argmax(axis=1)[:, None].astype(np.float32),
     AvgPool2d: lambda graph, node, x: avg_pool(node.op, x, graph.tensor(node.output).shape),
     BatchNorm: batch_norm,
     Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
+    Embedding: lambda graph, node, x: embedding(graph, node, x.astype(np.int64)),
     Gather: gather,
     Identity: lambda graph, node, x: x,
     LayerNorm: layer_norm,

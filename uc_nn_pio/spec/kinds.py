@@ -377,18 +377,21 @@ class Inputs(Kind):
                 return reader.bad(
                     item, f"{name!r} cannot be an input's name", problem or "names of inputs are in small letters"
                 )
-            if item.kind != "map" or set(item.entries) != {"shape"}:
+            if item.kind != "map" or not {"shape"} <= set(item.entries) <= {"shape", "tokens"}:
                 return reader.bad(
                     item,
-                    f"{item.key} must be a mapping with shape alone, not {item.described}",
+                    f"{item.key} must be a mapping with shape, and tokens where they are whole numbers",
                     "source and preprocess go with one input, under the key input",
                     f"{name}: {{shape: [8]}}",
                 )
-            out[name] = self.shape.read(item.entries["shape"], reader)
-        return BAD if any(shape is BAD for shape in out.values()) else out
+            tokens = item.entries.get("tokens")
+            shape = self.shape.read(item.entries["shape"], reader)
+            out[name] = (shape, None if tokens is None else Whole(1, 65536).read(tokens, reader))
+        return BAD if any(value is BAD for found in out.values() for value in found) else out
 
     def schema(self) -> dict[str, Any]:
-        shape = {"type": "object", "properties": {"shape": self.shape.schema()}, "required": ["shape"]}
+        properties = {"shape": self.shape.schema(), "tokens": Whole(1, 65536).schema()}
+        shape = {"type": "object", "properties": properties, "required": ["shape"]}
         each = {**shape, "additionalProperties": False}
         return {"type": "object", "additionalProperties": each, "minProperties": 1}
 

@@ -204,7 +204,9 @@ def _build(path: Path, values: dict[str, Any], sha256: str, locations: dict[Any,
     entry = source.get("python")
     if entry is not None:
         entry = PythonEntry(entry.file, entry.attribute, source.get("arguments", {}))
-    inputs = tuple(InputSpec(shape, name=name) for name, shape in values.get("inputs", {}).items())
+    inputs = tuple(
+        InputSpec(shape, name=name, tokens=tokens) for name, (shape, tokens) in values.get("inputs", {}).items()
+    )
     given = values.get("input", {})
     how = dict(given.get("preprocess", {}))
     for name in ("mean", "std"):

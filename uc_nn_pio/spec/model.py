@@ -68,12 +68,14 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The network's input. ``shape`` is (C, H, W), or (N,) for a vector, without the batch axis."""
+    """The network's input. ``shape`` is (C, H, W), or (N,) for a vector, without the batch axis. ``tokens``: its values
+    are whole numbers below that."""
 
     shape: tuple[int, ...]
     source: str | None = None
     preprocess: Preprocess = Preprocess()
     name: str = "input"
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,9 @@ def validate(spec: Path | ModelSpec, on: str = "host") -> Validation:
     with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
         host = HostModel(conversion.files, spec.name, shapes, Path(folder))
         target, differences = _outputs(host, graph, inputs)
-    expected = run_module(load_model(spec), *inputs.values())
+    tokens = {each.name for each in spec.inputs if each.tokens is not None}
+    given = [values.astype(np.int64) if name in tokens else values for name, values in inputs.items()]
+    expected = run_module(load_model(spec), *given)
     target, expected = target.reshape(len(labels), -1), expected.reshape(len(labels), -1)
     scale = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
     return Validation(
@@ -111,12 +113,17 @@ def _outputs(host: HostModel, graph: Graph, inputs: Mapping[str, np.ndarray]) ->
     float32."""
     entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     first = next(iter(host.output_shapes))
+
+    def named(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A single input has no name of its own in the C."""
+        return dict(zip(host.input_shapes, values.values(), strict=True))
+
     if host.quant is None:
-        return host.run_named(inputs)[first], None
+        return host.run_named(named(inputs))[first], None
     if host.quant != (entry.quant, last.quant):
         raise ToolError("the header's scales are not those of the network", where=f"{host.name}.h")
     integers = {name: to_int8(values, graph.tensor(name).quant) for name, values in inputs.items()}
-    found = host.run_named(integers, integers=True)
+    found = host.run_named(named(integers), integers=True)
     expected = integer.outputs_batch(graph, integers)
     wrong = sum(int((made != expected[name]).sum()) for made, name in zip(found.values(), graph.outputs, strict=True))
     return to_real(found[first], last.quant), wrong

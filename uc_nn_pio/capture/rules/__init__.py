@@ -11,6 +11,7 @@ from uc_nn_pio.capture.rules import (
     branches,
     convolution,
     elementwise,
+    indices,
     linear,
     normalization,
     pooling,
@@ -38,6 +39,7 @@ RULES: dict[str, Rule] = {
     **elementwise.RULES,
     **branches.RULES,
     **recurrent.RULES,
+    **indices.RULES,
     **quantization.RULES,
 }
 

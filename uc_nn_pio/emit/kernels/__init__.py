@@ -14,6 +14,7 @@ from uc_nn_pio.emit.kernels.depthwise_int8 import DepthwiseInt8, is_depthwise
 from uc_nn_pio.emit.kernels.elementwise_f32 import ActivationF32, LogSoftmaxF32, PermuteF32, SoftmaxF32
 from uc_nn_pio.emit.kernels.elementwise_int8 import ActivationInt8, LogSoftmaxInt8, PermuteInt8, SoftmaxInt8
 from uc_nn_pio.emit.kernels.gather import GatherF32, GatherInt8, PadF32, PadInt8
+from uc_nn_pio.emit.kernels.indices import ArgMaxF32, ArgMaxInt8, EmbeddingF32, EmbeddingInt8
 from uc_nn_pio.emit.kernels.linear_f32 import LinearF32
 from uc_nn_pio.emit.kernels.linear_int8 import LinearInt8
 from uc_nn_pio.emit.kernels.normalization import LayerNormF32, LayerNormInt8, PReluF32, PReluInt8
@@ -34,6 +35,8 @@ _FLOAT32 = (
     ActivationF32,
     PReluF32,
     LayerNormF32,
+    ArgMaxF32,
+    EmbeddingF32,
     RecurrentF32,
     SoftmaxF32,
     LogSoftmaxF32,
@@ -54,6 +57,8 @@ _INT8 = (
     ActivationInt8,
     PReluInt8,
     LayerNormInt8,
+    ArgMaxInt8,
+    EmbeddingInt8,
     RecurrentInt8,
     SoftmaxInt8,
     LogSoftmaxInt8,

@@ -12,10 +12,12 @@ from uc_nn_pio.graph.ops import (
     Activation,
     AdaptiveAvgPool2d,
     Add,
+    ArgMax,
     AvgPool2d,
     Clamp,
     Concat,
     Conv2d,
+    Embedding,
     Gather,
     LayerNorm,
     Linear,
@@ -30,7 +32,7 @@ from uc_nn_pio.graph.ops import (
     Softmax,
     Sub,
 )
-from uc_nn_pio.reference.executor import gather, padded
+from uc_nn_pio.reference.executor import embedding, gather, padded
 from uc_nn_pio.reference.integer.elementwise import add, multiply, subtract
 from uc_nn_pio.reference.integer.layers import convolution, linear
 from uc_nn_pio.reference.integer.normalization import layer_norm, prelu
@@ -46,9 +48,11 @@ KERNELS: Mapping[type[Op], Kernel] = {
     Clamp: activation,
     AdaptiveAvgPool2d: lambda graph, node, x: adaptive_avg_pool(x, graph.tensor(node.output).shape),
     Add: add,
+    ArgMax: lambda graph, node, x: (x.argmax(axis=1)[:, None] - 128).astype(np.int8),
     AvgPool2d: avg_pool,
     Concat: lambda graph, node, *inputs: np.concatenate(inputs, axis=node.op.axis + 1),
     Conv2d: convolution,
+    Embedding: lambda graph, node, x: embedding(graph, node, x.astype(np.int64) + 128),
     Gather: gather,
     LayerNorm: layer_norm,
     Linear: linear,
