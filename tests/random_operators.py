@@ -173,6 +173,26 @@ def _linear(step: _Step) -> Function | None:
     return step.layer(nn.Linear(step.shape[-1], step.rng.randint(1, 12), bias=step.rng.random() < 0.7))
 
 
+@_of_rank(2)
+def _recurrent(step: _Step) -> Function | None:
+    rng = step.rng
+    kind = rng.choice((nn.LSTM, nn.GRU, nn.RNN, lambda *n, **options: nn.RNN(*n, nonlinearity="relu", **options)))
+    both, layers = rng.random() < 0.3, rng.choice((1, 1, 2))
+    options = {"num_layers": layers, "bias": rng.random() < 0.8, "bidirectional": both, "batch_first": True}
+    layer = kind(step.shape[1], rng.randint(1, 9), **options)
+    if step.layer(layer) is None:
+        return None
+    if rng.random() < 0.6:
+        return lambda values: layer(values[-1])[0]
+
+    def last(values: list[torch.Tensor]) -> torch.Tensor:
+        state = layer(values[-1])[1]
+        state = state[0] if isinstance(state, tuple) else state
+        return torch.cat([state[-2], state[-1]], 1) if both else state[-1]
+
+    return last
+
+
 def _activation(step: _Step) -> Function | None:
     rng = step.rng
     layers = (
@@ -326,6 +346,7 @@ OPERATORS: tuple[tuple[str, Callable[[_Step], Function | None]], ...] = (
     ("softmax", _softmax),
     ("cat", _joined),
     ("convolution again", _conv),
+    ("recurrent", _recurrent),
 )
 """The plainest first: to them plans shrink."""
 

@@ -111,7 +111,9 @@ def case_of(design: Design, inputs: np.ndarray) -> Case:
     return Case(design.spec.name, render(design), inputs, result.shape)
 
 
-def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc", level: str = "-O1") -> list[np.ndarray]:
+def run_sanitized(
+    cases: Sequence[Case], folder: Path, compiler: str = "gcc", level: str = "-O1", checks: Sequence[str] = SANITIZE
+) -> list[np.ndarray]:
     """Outputs (N, ...) of every case in torch's order; fails on any compiler warning or sanitizer report."""
     for case in cases:
         for file, text in case.files.items():
@@ -126,7 +128,7 @@ def run_sanitized(cases: Sequence[Case], folder: Path, compiler: str = "gcc", le
         ),
     )
     (folder / "main.c").write_text(main)
-    subprocess.run([compiler, level, *FLAGS, *SANITIZE, "main.c", "-o", "program"], cwd=folder, check=True)
+    subprocess.run([compiler, level, *FLAGS, *checks, "main.c", "-o", "program"], cwd=folder, check=True)
     stdin = b"".join(to_memory(case.inputs, rank=case.inputs.ndim - 1).tobytes() for case in cases)
     done = subprocess.run([folder / "program"], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.targets.mps2 import Machine, instructions_on_mps2, run_on_mps2
+from tests.targets.mps2 import Machine, run_on_mps2
 from tests.targets.program import LENET5, branched_cases, differences, lenet5, lenet5_case, operator_cases, random_cases
+from uc_nn_pio.bench.qemu import instructions
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.converter import convert
 from uc_nn_pio.resources import resources
@@ -67,12 +68,12 @@ CMSIS_NN_WITH_DSP = {"lenet5": 2_175_720, "cifar10": 15_280_160}
     [("lenet5_camera/models/lenet5.yaml", 670_000), ("cifar10_table1/models/cifar10.yaml", 8_450_000)],
     ids=["lenet5", "cifar10"],
 )
-def test_instructions_on_a_cortex_m4(spec: str, most: int, tmp_path: Path) -> None:
+def test_instructions_on_a_cortex_m4(spec: str, most: int) -> None:
     read = load_spec(resources("examples") / spec)
     source = replace(read.input, source=None)
     read = replace(read, memory=MemorySpec("pingpong", ram_budget=65536), input=source)
     made = convert(read, load_board("mps2_an386"))
-    count = instructions_on_mps2(made, tmp_path, M4)
+    count = instructions(made)
     assert most * 0.95 < count <= most < 0.6 * CMSIS_NN_WITH_DSP[made.name]
 
 

@@ -63,6 +63,8 @@ COUNTS = {
     "prelu": 16,
     "layer_norm": 24,
     "recurrent": 32,
+    "argmax": 16,
+    "embedding": 16,
 }
 """How many micro-kernels of each sort, in each precision."""
 
@@ -150,7 +152,7 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
 def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision: str) -> Graph:
     large = sort in ("conv", "pooled_conv", "linear") and rng.random() < LARGE
     build, draw = GraphBuilder("part"), _Shapes(rng, MOST_MACS[precision], large)
-    shape = draw.vector() if sort == "linear" else draw.rows() if sort == "recurrent" else draw.map()
+    shape = {"linear": draw.vector, "recurrent": draw.rows, "embedding": draw.vector}.get(sort, draw.map)()
     x = at = build.input("x", shape)
     match sort:
         case "conv" | "pooled_conv" | "depthwise":
@@ -194,6 +196,11 @@ def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision
         case "layer_norm":
             affine = {"weight": values.normal(size=shape[0]), "bias": values.normal(size=shape[0])}
             at = build.add("norm", ops.LayerNorm(), x, **(affine if precision == "int8" or rng.random() < 0.7 else {}))
+        case "argmax":
+            at = build.add("argmax", ops.ArgMax(), x, shape=(1, *shape[1:]))
+        case "embedding":
+            table = values.normal(size=(rng.randint(2, 40), rng.randint(1, 24))).astype(np.float32)
+            at = build.add("embedding", ops.Embedding(), x, shape=(*shape, table.shape[1]), weight=table)
         case "recurrent":
             op = ops.Recurrent(rng.choice(("lstm", "lstm", "gru", "gru", "rnn_tanh", "rnn_relu")), rng.random() < 0.2)
             units = rng.randint(2, 20)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uc_nn_pio.bench import qemu
 from uc_nn_pio.bench.measure import Measurement, measure
 from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.converter import Conversion, convert
@@ -79,6 +80,17 @@ class Row:
         )
 
 
+def on_a_cortex_m4(spec: ModelSpec) -> str:
+    """What the network costs there, laid out for speed in as much RAM as it wants."""
+    board = load_board(qemu.BOARD)
+    made = convert(replace(spec, memory=MemorySpec("auto", ram_budget=LARGE_RAM)), board)
+    count = qemu.instructions(made, board)
+    return (
+        f"On a Cortex-M4 in QEMU: {count / 1e6:.2f} M instructions, {count / total_macs(made.design.graph):.2f} a "
+        f"multiply-accumulate, in {made.design.plan.total_bytes:,} B of context ({made.design.plan.schedule})."
+    )
+
+
 HEAD = ("way", "schedule", "RAM B", "flash B", "instructions", "a MAC", "ms", "ms predicted")
 
 
@@ -126,11 +138,14 @@ def page() -> str:
         made = subprocess.run([sys.executable, folder / "make_random.py"], capture_output=True, text=True, check=False)
         if made.returncode:
             raise ToolError("examples/mlperf_tiny/make_random.py fails", why=made.stderr[-500:])
-        sections = [_section(rows_of(folder, network)) for network in TITLES]
+        sections = [
+            _section(rows_of(folder, network), on_a_cortex_m4(load_spec(folder / "models" / f"{network}.yaml")))
+            for network in TITLES
+        ]
     return TEXT.format(sections="\n".join(sections), mhz=CORE_HZ // 10**6)
 
 
-def _section(rows: list[Row]) -> str:
+def _section(rows: list[Row], elsewhere: str) -> str:
     graph = rows[0].conversion.design.graph
     lines = [
         f"## {TITLES[rows[0].network]}",
@@ -139,6 +154,8 @@ def _section(rows: list[Row]) -> str:
         f"{parameters(graph):,} weights and biases.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in (HEAD, ("---",) * len(HEAD), *(row.cells() for row in rows))),
+        "",
+        elsewhere,
         "",
     ]
     return "\n".join(lines)
@@ -156,6 +173,7 @@ Weights and inputs are random: for RAM, flash and speed the values hardly matter
 - RAM is the context, tables in RAM and the stack that the run was seen to use. Flash is code and tables of the model.
 - `fastest` is what `schedule: auto` takes for the board's RAM, less 2 KiB; `weights in RAM` is that with
   `ram_weights: auto` in what is left; `least RAM` is `ram_budget: least`.
+- The Cortex-M4 is that of board `mps2_an386`, whose kernels use SMLAD; QEMU counts its instructions, and no cycles.
 - [1] does not fit the board's RAM: measured on a copy of it with 128 KiB.
 
 {sections}"""
