@@ -108,3 +108,21 @@ def test_the_documents_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for block in blocks:
         exec(block, {"Path": Path})
     assert sorted(path.name for path in (tmp_path / "generated").iterdir()) == ["lenet5.c", "lenet5.h"]
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.LSTM(6, 8, batch_first=True)
+        self.fc = nn.Linear(11, 3)
+
+    def forward(self, rows: torch.Tensor, speed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = self.rows(rows)[0][:, -1]
+        return self.fc(torch.cat([seen, speed], 1)), seen
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_several_inputs(precision: str) -> None:
+    found = estimate(Two(), {"rows": (20, 6), "speed": (3,)}, precision=precision)
+    assert found.fits and found.macs == 20 * 4 * 8 * (6 + 8) + 33
+    assert found.cycles > found.macs

@@ -61,7 +61,7 @@ class Estimate:
 
 def estimate(
     network: torch.nn.Module,
-    input_shape: tuple[int, ...],
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
     *,
     board: str | Board = "hifive1",
     precision: str = "int8",
@@ -72,7 +72,8 @@ def estimate(
 
     Args:
         network: left as it is; eval mode is used.
-        input_shape: without the batch axis: (C, H, W), (C, L) or (F,).
+        input_shape: without the batch axis: (C, H, W), (C, L) or (F,); of several inputs, each by its name, in the
+            order of ``forward``'s arguments.
         board: a name of ``uc-nn`` (``boards/``), or one loaded.
         precision: ``int8`` or ``float32``. int8 is calibrated with random inputs, which says nothing of accuracy.
         memory: schedule and budget, as the section of a spec; the board's RAM without it.
@@ -88,21 +89,25 @@ def estimate(
         raise SpecError(f"no precision {precision!r}", next_step="int8 or float32")
     board = load_board(board) if isinstance(board, str) else board
     memory = memory or MemorySpec()
+    shapes = input_shape if isinstance(input_shape, Mapping) else {"input": input_shape}
+    inputs = tuple(InputSpec(tuple(shape), name=each) for each, shape in shapes.items())
     spec = ModelSpec(
         Path(f"{name}.yaml"),
         name,
         ModelSource(),
-        input=InputSpec(tuple(input_shape)),
+        input=inputs[0],
+        inputs=inputs if len(inputs) > 1 else (),
         output=OutputSpec(),
         precision=precision,
         memory=memory,
         text_sha256="",
     )
-    captured = capture_module(network, tuple(input_shape), name)
+    captured = capture_module(network, {each.name: each.shape for each in inputs}, name)
     graph = lower(captured)
     if precision == "int8":
-        inputs = np.random.default_rng(0).normal(size=(SAMPLES, *input_shape)).astype(np.float32)
-        graph = quantize(graph, calibrate(graph, [inputs], Method.MINMAX))
+        rng = np.random.default_rng(0)
+        samples = {each.name: rng.normal(size=(SAMPLES, *each.shape)).astype(np.float32) for each in inputs}
+        graph = quantize(graph, calibrate(graph, [samples], Method.MINMAX))
     why_not = None
     try:
         design = design_of_graph(spec, captured, graph, board)
