@@ -85,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
         "--suggest", action="store_true", help="which layer to make smaller, for the RAM budget or for speed"
     )
     report.add_argument("--json", action="store_true", help="as JSON")
+    report.add_argument("--map", action="store_true", help="the memory map alone")
+    report.add_argument("--html", type=Path, default=None, metavar="FILE", help="one page with plots, and every board")
+
+    explain = _verb(
+        verbs, "explain", _explain, "say all of one layer", "uc-nn explain models/lenet5.yaml conv2 --board hifive1"
+    )
+    _spec_arguments(explain)
+    explain.add_argument("layer", help="its name in the report, in your Python, or its C function")
+    explain.add_argument("--json", action="store_true", help="as JSON")
 
     _verb(verbs, "ops", _ops, "list the operators that can be converted, in which precision", "uc-nn ops")
 
@@ -194,11 +203,30 @@ def _report(args: argparse.Namespace) -> int:
     if args.suggest:
         return _suggest(args)
     conversion = _conversion(args)
+    if args.html:
+        from uc_nn_pio.files import write_files
+        from uc_nn_pio.report.page import report_page
+
+        write_files(args.html.parent, {args.html.name: report_page(conversion.design)})
+        print(f"wrote {args.html}")
+        return 0
+    if args.map:
+        from uc_nn_pio.report import map_text
+
+        print(map_text(conversion.design))
+        return 0
     if args.json:
         print(json.dumps(ablation(conversion.design) if args.ablation else conversion.report, indent=2))
     else:
         print((ablation_text if args.ablation else report_text)(conversion.design))
     return 0
+
+
+def _explain(args: argparse.Namespace) -> None:
+    from uc_nn_pio.report.explain import explain_data, explain_text
+
+    data = explain_data(_conversion(args).design, args.layer)
+    print(json.dumps(data, indent=2) if args.json else explain_text(data))
 
 
 def _suggest(args: argparse.Namespace) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from uc_nn_pio.report.ablation import ablation, ablation_text
 from uc_nn_pio.report.quantization import noise_data, noise_text, ranges_text
-from uc_nn_pio.report.summary import report, report_line, report_text
+from uc_nn_pio.report.summary import map_text, report, report_line, report_text
 
 __all__ = [
     "ablation",
     "ablation_text",
+    "map_text",
     "noise_data",
     "noise_text",
     "ranges_text",

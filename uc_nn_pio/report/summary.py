@@ -24,7 +24,7 @@ from uc_nn_pio.schedule.memory_map import memory_map
 def report(design: Design) -> Mapping[str, Any]:
     """Everything known of a design before it runs: bytes, counts, and what they are predicted to take."""
     plan, board, predicted = design.plan, design.board, predictor(design.board)
-    prediction = predicted.predict(design.kernels, design.placement) if predicted else None
+    prediction = prediction_of(design)
     return {
         "model": design.spec.name,
         "precision": design.precision,
@@ -60,6 +60,12 @@ def report(design: Design) -> Mapping[str, Any]:
             for p in plan.placements
         ],
     }
+
+
+def prediction_of(design: Design) -> Prediction | None:
+    """What an inference is predicted to take; None where the board has no cost model."""
+    predicted = predictor(design.board)
+    return predicted.predict(design.kernels, design.placement) if predicted else None
 
 
 def _layer(design: Design, index: int, prediction: Prediction | None) -> Mapping[str, Any]:
@@ -136,11 +142,15 @@ def report_text(design: Design) -> str:
         *([noise_text(design.noise), ""] if design.precision == "int8" else []),
         *choices_text(data["choices"]),
         "",
-        "memory over time (= read, # written, % scratch, . free)",
-        memory_map(design.plan, design.problem),
-        *(_buffers(design) if design.plan.schedule == "arena" else []),
+        map_text(design),
     ]
     return "\n".join(lines)
+
+
+def map_text(design: Design) -> str:
+    """What lies where in the context while each layer runs."""
+    lines = ["memory over time (= read, # written, % scratch, . free)", memory_map(design.plan, design.problem)]
+    return "\n".join([*lines, *(_buffers(design) if design.plan.schedule == "arena" else [])])
 
 
 def _buffers(design: Design) -> list[str]:
