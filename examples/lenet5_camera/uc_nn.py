@@ -388,12 +388,99 @@ def add_to_build(env, manifest, output, stack):
         )
 
 
+# Targets of its own -------------------------------------------------------------------------------------------------
+
+
+def add_targets(env, options, wanted, output):
+    """What ``pio run --list-targets`` and editors show besides building and uploading."""
+
+    def network(name, title, description, *verb):
+        env.AddCustomTarget(
+            name=name,
+            dependencies=None,
+            actions=[
+                env.VerboseAction(lambda target, source, env: for_each_model(env, options, wanted, output, verb), title)
+            ],
+            title=title,
+            description=description,
+        )
+
+    network("uc_nn_report", "Network: report", "RAM, flash and predicted cycles of each layer", "report")
+    network("uc_nn_map", "Network: memory map", "What lies where in RAM while each layer runs", "report", "--map")
+    network("uc_nn_suggest", "Network: what to make smaller", "For the RAM budget, or for speed", "report", "--suggest")
+    network("uc_nn_validate", "Network: validate", "The test data through torch, the reference and the C", "validate")
+    if wanted["board"] and (env.BoardConfig().get("uc_nn", None) or {}).get("virtual"):
+        env.AddCustomTarget(
+            name="uc_nn_profile",
+            dependencies=program(env),
+            actions=[env.VerboseAction(lambda target, source, env: profile(env, options, output), "Profiling")],
+            title="Network: profile",
+            description="Where the cycles go on the virtual board, function by function",
+        )
+    env.AddCustomTarget(
+        name="uc_nn_clean",
+        dependencies=None,
+        actions=[
+            env.VerboseAction(
+                lambda target, source, env: shutil.rmtree(output, ignore_errors=True), "Removing " + output
+            )
+        ],
+        title="Network: clean",
+        description="Remove the generated C; the next build converts anew",
+    )
+
+
+def run_tool(env, options, output, *arguments):
+    """Run a module of the converter's Python on the terminal; its exit code."""
+    os.makedirs(output, exist_ok=True)
+    try:
+        command = [*find_python(env, options, output), "-m", *arguments]
+    except BuildError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=env.subst("$PROJECT_DIR"), env=clean_environment(), check=False).returncode
+
+
+def for_each_model(env, options, wanted, output, verb):
+    """``uc-nn VERB MODEL`` for every model; for the board where its data are known."""
+    manifest = read_manifest(output)
+    known = verb[0] == "report" and manifest is not None and manifest["linker_script"]
+    more = ["--board", env["BOARD"]] if known else []
+    codes = [
+        run_tool(env, options, output, "uc_nn_pio", verb[0], model, *verb[1:], *more) for model in wanted["models"]
+    ]
+    return max(codes)
+
+
+def program(env):
+    """The ELF file that platform ``uc_nn`` will make: it calls it ``firmware`` where PlatformIO would, ``program``."""
+    name = env.get("PROGNAME", "program")
+    return os.path.join(env.subst("$BUILD_DIR"), ("firmware" if name == "program" else name) + ".elf")
+
+
+def profile(env, options, output):
+    """A few frames of the firmware on the virtual board, at full speed."""
+    page = os.path.join(env.subst("$BUILD_DIR"), "profile.html")
+    arguments = ["run", program(env), "--board", env["BOARD"], "--uart", "stdout", "--profile", "-", "--profile", page]
+    scene = options.get("scene")
+    arguments += ["--scene", scene, "--frames", "4"] if scene else ["--no-camera", "--seconds", "2"]
+    if options.get("polarity"):
+        arguments += ["--polarity", options["polarity"]]
+    code = run_tool(env, options, output, "uc_nn_pio.virtual", *arguments)
+    print(f"uc_nn: the same with a chart: {page}")
+    return code
+
+
 def main(env, targets):
     """The whole script. ``targets`` are SCons's command line targets."""
     output = os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
     if env.IsCleanTarget():
         return
     options = read_options(env)
+    add_targets(env, options, what_is_wanted(env, options), output)
+    if "uc_nn_clean" in targets:
+        return
     stack = stack_bytes(options)
     wanted = what_is_wanted(env, options)
     manifest = read_manifest(output)

@@ -1,0 +1,67 @@
+"""The targets that the extra script adds: shown by PlatformIO, and doing what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.pio.test_boards_in_qemu import pio
+from uc_nn_pio.pio.project import render_project
+
+pytestmark = pytest.mark.pio
+
+ALWAYS = {"uc_nn_report", "uc_nn_map", "uc_nn_suggest", "uc_nn_validate", "uc_nn_clean"}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("targets") / "meine Ziffern"
+    render_project(folder, name="digits", board="hifive1_virtual")
+    return folder
+
+
+def test_they_are_listed_without_a_conversion(digits: Path, core: Path) -> None:
+    done = pio(digits, core, "run", "--list-targets")
+    assert done.returncode == 0, done.stderr
+    listed = {}
+    for line in done.stdout.splitlines():
+        if found := re.match(r"(\S+)\s+Custom\s+(uc_nn_\w+)\s+Network: ", line):
+            listed.setdefault(found[1], set()).add(found[2])
+    assert listed == {"hifive1": ALWAYS, "hifive1-revb": ALWAYS, "virtual": {*ALWAYS, "uc_nn_profile"}}
+    assert not (digits / ".pio" / "uc_nn" / "virtual" / "manifest.json").exists()
+
+
+def test_what_they_say(digits: Path, core: Path) -> None:
+    report = pio(digits, core, "run", "-e", "hifive1", "-t", "uc_nn_report")
+    assert report.returncode == 0, report.stdout + report.stderr
+    assert "lenet5: int8, schedule streamed, board hifive1" in report.stdout and "inferences/s" in report.stdout
+    shown = pio(digits, core, "run", "-e", "hifive1", "-t", "uc_nn_map")
+    assert "memory over time" in shown.stdout and "predicted" not in shown.stdout.partition("memory over time")[2]
+    checked = pio(digits, core, "run", "-e", "hifive1", "-t", "uc_nn_validate")
+    assert checked.returncode == 0 and "lenet5, int8, on host: passed" in checked.stdout
+
+
+def test_a_validation_that_fails_fails_the_target(digits: Path, core: Path) -> None:
+    spec = digits / "models" / "lenet5.yaml"
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("min_accuracy: 0.98", "min_accuracy: 1.0"), encoding="utf-8")
+    try:
+        done = pio(digits, core, "run", "-e", "hifive1", "-t", "uc_nn_validate")
+    finally:
+        spec.write_text(text, encoding="utf-8")
+    assert done.returncode != 0 and "FAILED" in done.stdout
+
+
+def test_profile_and_clean(digits: Path, core: Path) -> None:
+    done = pio(digits, core, "run", "-t", "uc_nn_profile")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lenet5_conv2_row" in done.stdout and "PREDICTION: " in done.stdout
+    page = digits / ".pio" / "build" / "virtual" / "profile.html"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    output = digits / ".pio" / "uc_nn" / "virtual"
+    assert json.loads((output / "manifest.json").read_text())["outputs"]
+    gone = pio(digits, core, "run", "-t", "uc_nn_clean")
+    assert gone.returncode == 0 and not output.exists()
