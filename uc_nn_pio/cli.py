@@ -129,10 +129,20 @@ def _parser() -> argparse.ArgumentParser:
         "validate",
         _validate,
         "run test data through torch and the generated C, for int8 through its integer reference too",
-        "uc-nn validate models/lenet5.yaml",
+        "uc-nn validate models/lenet5.yaml --on virtual --samples 20",
     )
     validate.add_argument("spec", type=Path, help="the model spec (YAML)")
-    validate.add_argument("--on", default="host", help="host (%(default)s)")
+    validate.add_argument("--on", default="host", help="host (%(default)s), virtual or serial:PORT")
+    validate.add_argument("--board", default=None, help="board that the model is laid out for (docs/boards.md)")
+    validate.add_argument("--samples", type=int, default=None, help="the first so many; on a board 100 without it")
+    validate.add_argument("--fault", action="append", default=[], help="of the virtual board: uart-noise=0.001")
+    validate.add_argument(
+        "--firmware",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="write the firmware for --on serial:PORT, and no more",
+    )
     validate.add_argument("--json", action="store_true", help="as JSON")
 
     _module_verb(verbs, "setup", "uc_nn_pio.pio.setup", "put platform uc_nn into a PlatformIO core folder")
@@ -274,9 +284,27 @@ def _calibrate(args: argparse.Namespace) -> None:
         print(f"{ranges_text(found.ranges)}\n\n{noise_text(quantize_calibrated(spec, lowered, found).noise)}")
 
 
+def _validation_firmware(args: argparse.Namespace) -> int:
+    import tempfile
+
+    from uc_nn_pio.boards import load_board
+    from uc_nn_pio.converter import convert
+    from uc_nn_pio.validation.board import build_firmware
+
+    board = load_board(args.board or "hifive1")
+    with tempfile.TemporaryDirectory(prefix="uc_nn_validate_") as folder:
+        elf = build_firmware(convert(args.spec, board), board, Path(folder)).read_bytes()
+    args.firmware.parent.mkdir(parents=True, exist_ok=True)
+    args.firmware.write_bytes(elf)
+    print(terminal(f"wrote {args.firmware}, for {board.name}: program it, then --on serial:PORT"))
+    return 0
+
+
 def _validate(args: argparse.Namespace) -> int:
     from uc_nn_pio.validation import validate
 
-    result = validate(args.spec, on=args.on)
+    if args.firmware:
+        return _validation_firmware(args)
+    result = validate(args.spec, on=args.on, board=args.board, samples=args.samples, faults=args.fault)
     print(json.dumps(result.as_dict(), indent=2) if args.json else result.text())
     return 0 if result.passed else 1

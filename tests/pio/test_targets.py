@@ -30,7 +30,11 @@ def test_they_are_listed_without_a_conversion(digits: Path, core: Path) -> None:
     for line in done.stdout.splitlines():
         if found := re.match(r"(\S+)\s+Custom\s+(uc_nn_\w+)\s+Network: ", line):
             listed.setdefault(found[1], set()).add(found[2])
-    assert listed == {"hifive1": ALWAYS, "hifive1-revb": ALWAYS, "virtual": {*ALWAYS, "uc_nn_profile"}}
+    assert listed == {
+        "hifive1": ALWAYS,
+        "hifive1-revb": ALWAYS,
+        "virtual": {*ALWAYS, "uc_nn_profile", "uc_nn_validate_virtual"},
+    }
     assert not (digits / ".pio" / "uc_nn" / "virtual" / "manifest.json").exists()
 
 
@@ -53,6 +57,12 @@ def test_a_validation_that_fails_fails_the_target(digits: Path, core: Path) -> N
     finally:
         spec.write_text(text, encoding="utf-8")
     assert done.returncode != 0 and "FAILED" in done.stdout
+
+
+def test_validation_on_the_virtual_board(digits: Path, core: Path) -> None:
+    done = pio(digits, core, "run", "-t", "uc_nn_validate_virtual")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lenet5, int8, on virtual: passed" in done.stdout and "0 of 200 outputs differ" in done.stdout
 
 
 def test_profile_and_clean(digits: Path, core: Path) -> None:

@@ -410,6 +410,8 @@ def add_targets(env, options, wanted, output):
     network("uc_nn_suggest", "Network: what to make smaller", "For the RAM budget, or for speed", "report", "--suggest")
     network("uc_nn_validate", "Network: validate", "The test data through torch, the reference and the C", "validate")
     if wanted["board"] and (env.BoardConfig().get("uc_nn", None) or {}).get("virtual"):
+        virtual = ("validate", "--on", "virtual", "--samples", "20")
+        network("uc_nn_validate_virtual", "Network: validate here", "Twenty samples on the virtual board", *virtual)
         env.AddCustomTarget(
             name="uc_nn_profile",
             dependencies=program(env),

@@ -1,0 +1,162 @@
+"""The line to a board: damaged, late and lost frames, a board that is reset or unplugged, the wrong network."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import numpy as np
+import pytest
+
+from uc_nn_pio.validation import link as protocol
+from uc_nn_pio.validation.link import Link, LinkError, crc16, frame, frames_in, outputs_on
+
+HASH = bytes(range(8))
+INPUT, OUTPUT = 300, 150
+
+
+class Board:
+    """What the firmware does, as a port: the output is the first 150 bytes of the input, each plus one."""
+
+    def __init__(self, seed: int = 0, **chances: float) -> None:
+        self.rng, self.chances = random.Random(seed), chances
+        self.taken, self.to_send = bytearray(), bytearray()
+        self.kind, self.number, self.answer = b"", -1, b""
+        self.sample, self.done, self.opened = b"", 0, 0
+        self.plugged = True
+
+    def happens(self, what: str) -> bool:
+        return self.rng.random() < self.chances.get(what, 0)
+
+    def open(self) -> Board:
+        self.opened += 1
+        if self.happens("stays unplugged"):
+            raise OSError("no such port")
+        self.plugged = True
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        if self.happens("unplugged"):
+            self.plugged = False
+        if not self.plugged:
+            raise OSError("gone")
+        self.taken += self.damaged(data)
+        for kind, number, payload in frames_in(self.taken):
+            if self.happens("reset"):
+                self.sample, self.number = b"", -1
+            if kind == b"H" or (kind, number) != (self.kind, self.number):
+                self.kind, self.number = kind, number
+                made, self.answer = self.obey(kind, payload)
+                self.answer = frame(made, number, self.answer)
+            self.to_send += self.damaged(self.answer)
+
+    def damaged(self, data: bytes) -> bytes:
+        if self.happens("lost"):
+            return b""
+        if self.happens("garbage"):
+            data = bytes(self.rng.randrange(256) for _ in range(self.rng.randrange(9))) + data
+        return bytes(byte ^ 1 << self.rng.randrange(8) if self.happens("flip") else byte for byte in data)
+
+    def obey(self, kind: bytes, payload: bytes) -> tuple[bytes, bytes]:
+        if kind == b"H":
+            return kind, struct.pack("<B8s4I", 1, HASH, INPUT, OUTPUT, 1000, 320_000_000)
+        if kind == b"S":
+            self.sample = b""
+            return kind, b""
+        if kind == b"I" and struct.unpack("<I", payload[:4])[0] == len(self.sample):
+            self.sample += payload[4:]
+            return kind, b""
+        if kind == b"R" and len(self.sample) == INPUT:
+            self.done += 1
+            return kind, struct.pack("<Ii", 1234, 0)
+        if kind == b"O" and len(self.sample) == INPUT:
+            at, count = struct.unpack("<IB", payload)
+            return kind, bytes((byte + 1) % 256 for byte in self.sample[at : at + count])
+        return b"E", b"\x02"
+
+    def read(self, count: int) -> bytes:
+        if not self.plugged:
+            raise OSError("gone")
+        data, self.to_send = bytes(self.to_send[:count]), self.to_send[count:]
+        return data
+
+
+def samples(count: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(-128, 128, (count, INPUT)).astype(np.int8)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "ANSWER_S", 0.01)
+    monkeypatch.setattr(protocol.time, "sleep", lambda seconds: None)
+
+
+def test_the_crc_is_the_published_one() -> None:
+    """CRC-16/CCITT-FALSE's check value."""
+    assert crc16(b"123456789") == 0x29B1
+
+
+@pytest.mark.parametrize(
+    "chances",
+    [
+        {},
+        {"flip": 0.002},
+        {"lost": 0.2},
+        {"garbage": 0.5},
+        {"reset": 0.03},
+        {"unplugged": 0.05, "stays unplugged": 0.5},
+        {"flip": 0.0005, "lost": 0.05, "garbage": 0.2, "reset": 0.01, "unplugged": 0.02},
+    ],
+    ids=lambda chances: " and ".join(chances) or "nothing",
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_sample_comes_through(chances: dict[str, float], seed: int) -> None:
+    board, given = Board(seed, **chances), samples(12)
+    found, cycles, hello = outputs_on(line := Link(board.open, "here"), given, HASH, OUTPUT)
+    np.testing.assert_array_equal(found, (given[:, :OUTPUT].view(np.uint8) + 1).view(np.int8))
+    assert cycles == [1234] * 12 and hello.core_hz == 320_000_000
+    assert (line.asked_again > 0) == bool(set(chances) - {"reset", "garbage"})
+    if not chances:
+        assert board.done == 12
+
+
+def test_nothing_is_done_twice() -> None:
+    """An answer that is lost is sent again; the run behind it is not made again, for it consumed its input."""
+    board = Board(1, lost=0.3)
+    outputs_on(Link(board.open, "here"), samples(10), HASH, OUTPUT)
+    assert board.done == 10
+
+
+def test_no_board() -> None:
+    with pytest.raises(LinkError, match="does not answer"):
+        outputs_on(Link(Board(0, lost=1.0).open, "here", patience=0.05), samples(1), HASH, OUTPUT)
+
+
+def test_another_network() -> None:
+    with pytest.raises(LinkError, match="another network"):
+        outputs_on(Link(Board().open, "here"), samples(1), bytes(8), OUTPUT)
+
+
+def test_a_board_that_loses_every_sample() -> None:
+    with pytest.raises(LinkError, match="loses every sample"):
+        outputs_on(Link(Board(0, reset=0.7).open, "here"), samples(1), HASH, OUTPUT)
+
+
+def test_frames_out_of_noise() -> None:
+    rng = random.Random(0)
+    for _ in range(500):
+        wanted = [
+            (bytes([rng.choice(b"HSIRO")]), rng.randrange(256), rng.randbytes(rng.randrange(129))) for _ in range(4)
+        ]
+        stream = b"".join(rng.randbytes(rng.randrange(20)) + frame(*each) for each in wanted)
+        buffer, found = bytearray(), []
+        while stream:
+            size = rng.randrange(1, 60)
+            buffer += stream[:size]
+            stream = stream[size:]
+            found += frames_in(buffer)
+        # noise that looks like a frame's head may hide the one behind it, until more comes
+        assert all(each in wanted for each in found) and len(found) >= 2
