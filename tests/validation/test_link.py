@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uc_nn_pio.validation import link as protocol
-from uc_nn_pio.validation.link import Link, LinkError, crc16, frame, frames_in, outputs_on
+from uc_nn_pio.validation.link import Link, LinkError, crc16, frame, frames_in, outputs_on, serial_link
 
 HASH = bytes(range(8))
 INPUT, OUTPUT = 300, 150
@@ -30,7 +30,7 @@ class Board:
 
     def open(self) -> Board:
         self.opened += 1
-        if self.happens("stays unplugged"):
+        if self.opened > 1 and self.happens("stays unplugged"):
             raise OSError("no such port")
         self.plugged = True
         return self
@@ -133,6 +133,11 @@ def test_nothing_is_done_twice() -> None:
 def test_no_board() -> None:
     with pytest.raises(LinkError, match="does not answer"):
         outputs_on(Link(Board(0, lost=1.0).open, "here", patience=0.05), samples(1), HASH, OUTPUT)
+
+
+def test_a_port_that_there_is_not() -> None:
+    with pytest.raises(LinkError, match="cannot open /dev/there-is-none"):
+        outputs_on(serial_link("/dev/there-is-none"), samples(1), HASH, OUTPUT)
 
 
 def test_another_network() -> None:

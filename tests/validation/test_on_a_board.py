@@ -1,4 +1,4 @@
-"""Validation on the virtual board: the real firmware, the real UART of the board, with noise on the line and without."""
+"""Validation on the virtual board: the real firmware, the real UART of the board, noise on the line and none."""
 
 from __future__ import annotations
 

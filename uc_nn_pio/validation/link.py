@@ -94,6 +94,7 @@ class Link:
     asked_again: int = 0
     _port: Any = None
     _number: int = 0
+    _met: bool = False
 
     def ask(self, kind: bytes, payload: bytes = b"") -> bytes:
         """The answer's payload.
@@ -111,8 +112,14 @@ class Link:
             first = False
             try:
                 answer = self._once(sent, kind)
-            except (OSError, serial.SerialException):  # unplugged; it may come back
+            except (OSError, serial.SerialException) as error:  # unplugged; it may come back
                 self.close()
+                if not self._met:
+                    raise LinkError(
+                        f"cannot open {self.where}",
+                        why=str(error),
+                        next_step="python -m serial.tools.list_ports shows the ports; is this one free, and yours to read?",
+                    ) from None
                 time.sleep(0.2)
                 continue
             if answer is not None:
@@ -126,6 +133,7 @@ class Link:
     def _once(self, sent: bytes, kind: bytes) -> bytes | None:
         if self._port is None:
             self._port = self.open()
+            self._met = True
         self._port.write(sent)
         buffer, limit = bytearray(), time.monotonic() + ANSWER_S
         while time.monotonic() < limit:
