@@ -118,7 +118,7 @@ class Link:
                     raise LinkError(
                         f"cannot open {self.where}",
                         why=str(error),
-                        next_step="python -m serial.tools.list_ports shows the ports; is this one free, and yours to read?",
+                        next_step="python -m serial.tools.list_ports shows the ports; is this one free, and yours?",
                     ) from None
                 time.sleep(0.2)
                 continue
