@@ -65,6 +65,28 @@ def test_validation_on_the_virtual_board(digits: Path, core: Path) -> None:
     assert "lenet5, int8, on virtual: passed" in done.stdout and "0 of 200 outputs differ" in done.stdout
 
 
+def test_the_first_pio_test(digits: Path, core: Path) -> None:
+    passes = pio(digits, core, "test", "-e", "virtual")
+    assert passes.returncode == 0, passes.stdout + passes.stderr
+    assert passes.stdout.count("PASSED") == 5 and "3 test cases: 3 succeeded" in passes.stdout
+    program = digits / "test" / "test_network" / "test_network.c"
+    text = program.read_text(encoding="utf-8")
+    call = "    lenet5_run(&network);"
+    assert call in text
+    program.write_text(text.replace(call, f"{call}\n    *(char *)lenet5_output(&network) ^= 1;"), encoding="utf-8")
+    try:
+        fails = pio(digits, core, "test", "-e", "virtual")
+    finally:
+        program.write_text(text, encoding="utf-8")
+    assert fails.returncode != 0 and "the output is not the reference's" in fails.stdout
+
+
+def test_editors_find_the_schema(digits: Path) -> None:
+    settings = json.loads((digits / ".vscode" / "settings.json").read_text())
+    ((schema, specs),) = settings["yaml.schemas"].items()
+    assert specs == "models/*.yaml" and json.loads((digits / schema).read_text())["properties"]["model"]
+
+
 def test_profile_and_clean(digits: Path, core: Path) -> None:
     done = pio(digits, core, "run", "-t", "uc_nn_profile")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jinja2
 
+import uc_nn_pio.spec
 from uc_nn_pio.boards import Board, board_ids, load_board
 from uc_nn_pio.errors import BoardError, SpecError, UcNnError
 from uc_nn_pio.escape import c_comment, visible
@@ -32,6 +33,8 @@ _BARE = "bare"
 """The drivers of boards without a camera; all others are the camera's."""
 _SAMPLES = 10
 _EXTRA_SCRIPT = Path(__file__).with_name("extra_script.py")
+_TEST_RUNNER = Path(__file__).with_name("test_custom_runner.py")
+_SCHEMA = Path(uc_nn_pio.spec.__file__).with_name("schema.json")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
@@ -97,10 +100,12 @@ def render_project(
 
 
 def example_files(example: str) -> dict[str, str]:
-    """Return the files of an example that the templates make (relative name -> text): all but its models."""
+    """Return the files of an example that the templates make (relative name -> text): all but its models, and what an
+    editor wants of a project of the user's."""
     spec = load_spec(_only_spec(_example_models(example)))
     scene = _has_scene(_example_models(example), None)
-    return _texts(name=example, board=load_board("hifive1_virtual"), spec=spec, shared_drivers=True, scene=scene)
+    texts = _texts(name=example, board=load_board("hifive1_virtual"), spec=spec, shared_drivers=True, scene=scene)
+    return {name: text for name, text in texts.items() if not name.startswith(".vscode/")}
 
 
 def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, scene: bool) -> dict[str, str]:
@@ -124,6 +129,7 @@ def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, sc
         "MODEL": spec.name.upper(),
         "labels": spec.output.labels is not None,
         "samples": _SAMPLES,
+        "tested": spec.validate is not None,
         "spec": spec.path.name,
         "scene": f"models/{SCENE}" if scene else None,
         "envs": envs,
@@ -134,9 +140,16 @@ def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, sc
         "platformio.ini": "platformio.ini.j2" if camera else "samples/platformio.ini.j2",
         "README.md": "README.md.j2" if camera else "samples/README.md.j2",
         ".gitignore": "gitignore.j2",
+        ".gitattributes": "gitattributes.j2",
+        ".vscode/settings.json": "vscode_settings.json.j2",
         "src/main.c": "src/main.c.j2" if camera else "samples/main.c.j2",
     }
+    if camera and spec.validate is not None:
+        templates["test/test_network/test_network.c"] = "test/test_network.c.j2"
     texts = {target: environment.get_template(source).render(variables) for target, source in templates.items()}
+    texts[".vscode/uc_nn.schema.json"] = _SCHEMA.read_text(encoding="utf-8")
+    if camera and spec.validate is not None:
+        texts["test/test_custom_runner.py"] = _TEST_RUNNER.read_text(encoding="utf-8")
     if _EXTRA_SCRIPT.is_file():
         texts["uc_nn.py"] = _EXTRA_SCRIPT.read_text(encoding="utf-8")
     return texts
