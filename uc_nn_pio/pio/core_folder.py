@@ -72,6 +72,12 @@ def intact(core: Path, folder: str) -> bool:
     return note is not None and all(_state(core / folder / name) == digest for name, digest in note["files"].items())
 
 
+def holds(core: Path, folder: str, content: Content) -> bool:
+    """Whether a folder of ours was made with this ``content``."""
+    note = read_note(core / folder)
+    return note is not None and note["files"] == {name: _digest(item) for name, item in sorted(content.items())}
+
+
 def remove(core: Path, folder: str) -> bool:
     """Undo :func:`install`. Returns whether there was something of ours to remove."""
     target = core / folder
