@@ -67,7 +67,6 @@ FUNCTIONS = {
     "slice of the batch": (lambda x: x.select(0, 0), "batch axis", "keep the first axis"),
     "cubes": (lambda x: F.max_pool3d(x, 1), "max_pool3d", "max_pool2d"),
     "mean of all": (lambda x: x.mean((0, 1), keepdim=True), "mean over the batch axis", "AdaptiveAvgPool2d"),
-    "argmax": (lambda x: x.flatten(1).argmax(1, keepdim=True), "operator argmax", "_argmax()"),
     "softmax over the batch": (lambda x: F.softmax(x, 0), "batch axis (dim=0)", "dim=1"),
     "flatten all": (lambda x: x.flatten(), "batch axis", "torch.flatten(x, 1)"),
     "view as rows": (lambda x: x.view(4, -1), "batch axis", "torch.flatten(x, 1)"),
