@@ -17,6 +17,7 @@ import uc_nn_pio.spec
 from uc_nn_pio.boards import Board, board_ids, load_board
 from uc_nn_pio.errors import BoardError, SpecError, UcNnError
 from uc_nn_pio.escape import c_comment, visible
+from uc_nn_pio.pio.update import NOTE, note_text
 from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import ModelSpec, load_spec
 
@@ -81,10 +82,11 @@ def render_project(
     _refuse_occupied(dest)
     try:
         dest.mkdir(parents=True, exist_ok=True)
-        for relative, text in texts.items():
+        ours = {**texts, **_driver_files(load_board(board))}
+        for relative, text in ours.items():
             _write(dest / relative, text)
-        for driver in _drivers(camera=_has_camera(load_board(board))):
-            shutil.copytree(driver, dest / "lib" / driver.name, ignore=_NOT_COPIED)
+        how = {"name": name, "board": board, "spec": f"models/{loaded.path.name}"}
+        _write(dest / NOTE, note_text(how, ours))
         if copied is None:
             shutil.copytree(models, dest / "models", ignore=_NOT_COPIED)
         else:
@@ -97,6 +99,24 @@ def render_project(
             next_step="free space, or choose a folder that you may write to",
         ) from error
     return sorted(path for path in dest.rglob("*") if path.is_file())
+
+
+def project_files(*, name: str, board: str, spec: Path) -> dict[str, str]:
+    """All files of a project that come from this package (relative name -> text), for a spec that is in it already."""
+    loaded = load_spec(spec)
+    found = load_board(board)
+    scene = (spec.parent / SCENE).is_file()
+    texts = _texts(name=name, board=found, spec=loaded, shared_drivers=False, scene=scene)
+    return {**texts, **_driver_files(found)}
+
+
+def _driver_files(board: Board) -> dict[str, str]:
+    return {
+        f"lib/{driver.name}/{path.name}": path.read_text(encoding="utf-8")
+        for driver in _drivers(camera=_has_camera(board))
+        for path in sorted(driver.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def example_files(example: str) -> dict[str, str]:
