@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uc_nn_pio import __version__
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "convert", _convert, "turn a model spec into C", "uc-nn convert models/lenet5.yaml -o generated"
     )
     _spec_arguments(convert)
+    convert.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file there is stale")
     convert.add_argument("-o", "--output", type=Path, default=Path("."), help="folder for the C files (%(default)s)")
 
     report = _verb(verbs, "report", _report, "say what a model costs", "uc-nn report models/lenet5.yaml --ablation")
@@ -195,12 +196,27 @@ def _conversion(args: argparse.Namespace):
     return convert(args.spec, load_board(args.board) if args.board else None)
 
 
-def _convert(args: argparse.Namespace) -> None:
+def _convert(args: argparse.Namespace) -> int:
     from uc_nn_pio.files import write_files
 
     conversion = _conversion(args)
+    if args.check:
+        return _stale(args.output, conversion.files)
     for path in write_files(args.output, conversion.files):
         print(terminal(str(path)))
+    return 0
+
+
+def _stale(folder: Path, files: Mapping[str, str]) -> int:
+    """1 if a file is not what the converter makes now; nothing is written."""
+    stale = []
+    for name, text in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes().replace(b"\r\n", b"\n") != text.encode("utf-8"):
+            stale.append(path)
+    for path in stale:
+        print(terminal(f"{path} is {'stale' if path.is_file() else 'missing'}"), file=sys.stderr)
+    return int(bool(stale))
 
 
 def _ops(args: argparse.Namespace) -> None:

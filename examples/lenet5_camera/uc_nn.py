@@ -20,8 +20,11 @@ import shutil
 import subprocess
 import sys
 
-MANIFEST_VERSION = 3
-OPTIONS = ("models", "python", "core_hz", "flash", "stack", "scene", "samples", "polarity", "idle_exit", "virtual_args")
+MANIFEST_VERSION = 4
+OPTIONS = (
+    *("models", "output", "python", "core_hz", "flash", "stack", "samples"),
+    *("scene", "polarity", "idle_exit", "virtual_args"),
+)
 PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
@@ -40,19 +43,12 @@ class BuildError(Exception):
 
 
 def file_digest(path):
-    """sha256 of a file, or ``None`` where there is none."""
+    """sha256 of a file with line ends as LF, so that it is the same in every checkout; ``None`` where there is none."""
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(file)
+            return hashlib.sha256(file.read().replace(b"\r\n", b"\n")).hexdigest()
     except OSError:
         return None
-
-
-def _digest(file):
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def converter_digest(roots):
@@ -90,8 +86,8 @@ def stale_because(manifest, wanted, project, output):
             return (
                 "generated file " + name + (" was edited" if os.path.exists(os.path.join(output, name)) else " is gone")
             )
-    converter = manifest["converter"]
-    if converter_digest(converter["roots"]) != converter["digest"]:
+    converter = manifest["converter"]  # without roots where the output is shared: whoever builds may have none
+    if "roots" in converter and converter_digest(converter["roots"]) != converter["digest"]:
         return "the converter changed"
     return None
 
@@ -287,6 +283,17 @@ def find_python(env, options, folder):
 # The build ----------------------------------------------------------------------------------------------------------
 
 
+def private_folder(env):
+    """What a build makes for itself alone."""
+    return os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
+
+
+def output_folder(env, options):
+    """Where the C goes: into the workspace, or a folder of the project's that is kept in version control."""
+    named = options.get("output")
+    return os.path.join(env.subst("$PROJECT_DIR"), named, env.subst("$PIOENV")) if named else private_folder(env)
+
+
 def convert(env, options, wanted, output, reason):
     """Run the converter.
 
@@ -295,8 +302,17 @@ def convert(env, options, wanted, output, reason):
     """
     os.makedirs(output, exist_ok=True)
     command = find_python(env, options, output)
-    request = {"request": MANIFEST_VERSION, "project": env.subst("$PROJECT_DIR"), "output": output, **wanted}
-    path = os.path.join(output, "request.json")
+    shared = bool(options.get("output"))
+    request = {
+        "request": MANIFEST_VERSION,
+        "project": env.subst("$PROJECT_DIR"),
+        "output": output,
+        "shared": shared,
+        **wanted,
+    }
+    folder = private_folder(env)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "request.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(request, file, indent=1)
     print(f"uc_nn: converting {', '.join(wanted['models'])} ({reason})")
@@ -362,7 +378,7 @@ def reserve_stack(env, script, wanted):
 
 def add_to_build(env, manifest, output, stack):
     """Add the generated sources, their headers and the linker script to the build."""
-    env["UC_NN_PYTHON"] = manifest["python"]
+    env["UC_NN_PYTHON"] = manifest.get("python")
     # The platform's own flags are known only after this script, hence the variable that looks them up when it is used.
     env["_UC_NN_CCFLAGS"] = lambda target, source, env, for_signature: env.get("UC_NN_BASE_ENV", env)["CCFLAGS"]
     env["UC_NN_BASE_ENV"] = env
@@ -476,10 +492,10 @@ def profile(env, options, output):
 
 def main(env, targets):
     """The whole script. ``targets`` are SCons's command line targets."""
-    output = os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
     if env.IsCleanTarget():
         return
     options = read_options(env)
+    output = output_folder(env, options)
     add_targets(env, options, what_is_wanted(env, options), output)
     if "uc_nn_clean" in targets:
         return

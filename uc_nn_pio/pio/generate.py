@@ -85,8 +85,7 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
             for path in sorted(dependencies)
         },
         "outputs": {name: extra_script.file_digest(output / name) for name in sorted(files)},
-        "converter": converter(),
-        "python": sys.executable,
+        **_maker(request["shared"]),
         "sources": sorted(name for name in files if name.endswith(_COMPILED)),
         "flags": {
             f"{conversion.name}/{conversion.name}.c": list(conversion.compile_flags) for conversion in conversions
@@ -95,6 +94,13 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
         "linker_script": "link.ld" if "link.ld" in board_files else None,
     }
     return written + write_files(output, {"manifest.json": json.dumps(manifest, indent=1) + "\n"})
+
+
+def _maker(shared: bool) -> dict[str, Any]:
+    """Who made the files. Of shared ones the version alone: others have it elsewhere, or not at all."""
+    if shared:
+        return {"converter": {"version": uc_nn_pio.__version__}}
+    return {"converter": converter(), "python": sys.executable}
 
 
 def converter() -> dict[str, Any]:
