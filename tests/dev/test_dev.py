@@ -73,7 +73,15 @@ class Machine:
 
 ALL_PROGRAMS = (
     *("riscv64-unknown-elf-gcc", "gcc", "g++", "clang"),
-    *("qemu-system-riscv32", "arm-none-eabi-gcc", "qemu-system-arm", "chromium", "openocd", "cppcheck", "gdb-multiarch"),
+    *(
+        "qemu-system-riscv32",
+        "arm-none-eabi-gcc",
+        "qemu-system-arm",
+        "chromium",
+        "openocd",
+        "cppcheck",
+        "gdb-multiarch",
+    ),
 )
 
 
