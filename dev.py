@@ -58,6 +58,7 @@ TEST_NEEDS = [
         ["qemu-system-arm"],
         "your system's package qemu or qemu-system-arm",
     ),
+    ("CMake", ["cmake"], ["cmake"], "your system's package cmake"),
     ("Chromium", ["chromium"], ["chromium"], "your system's package chromium, with its program under that name"),
     ("OpenOCD", ["openocd"], ["openocd"], "your system's package openocd (macOS: brew install open-ocd)"),
     ("cppcheck", ["cppcheck"], ["cppcheck"], "your system's package cppcheck"),

@@ -13,10 +13,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uc_nn_pio import __version__
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.escape import terminal
+
+if TYPE_CHECKING:
+    from uc_nn_pio.converter import Conversion
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _spec_arguments(convert)
     convert.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file there is stale")
+    convert.add_argument("--depfile", type=Path, default=None, help="write what it was made of, for make and CMake")
     convert.add_argument("-o", "--output", type=Path, default=Path("."), help="folder for the C files (%(default)s)")
 
     report = _verb(verbs, "report", _report, "say what a model costs", "uc-nn report models/lenet5.yaml --ablation")
@@ -95,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     _spec_arguments(explain)
     explain.add_argument("layer", help="its name in the report, in your Python, or its C function")
     explain.add_argument("--json", action="store_true", help="as JSON")
+
+    _verb(verbs, "cmake-dir", _cmake_dir, "print where uc_nn.cmake is, for CMake builds", "uc-nn cmake-dir")
 
     _verb(verbs, "ops", _ops, "list the operators that can be converted, in which precision", "uc-nn ops")
 
@@ -189,7 +196,7 @@ def _new(args: argparse.Namespace) -> None:
         print(terminal(str(path)))
 
 
-def _conversion(args: argparse.Namespace):
+def _conversion(args: argparse.Namespace) -> Conversion:
     from uc_nn_pio.boards import load_board
     from uc_nn_pio.converter import convert
 
@@ -204,7 +211,19 @@ def _convert(args: argparse.Namespace) -> int:
         return _stale(args.output, conversion.files)
     for path in write_files(args.output, conversion.files):
         print(terminal(str(path)))
+    if args.depfile:
+        write_files(args.depfile.parent, {args.depfile.name: _depfile(args.output, conversion)})
     return 0
+
+
+def _depfile(folder: Path, conversion: Conversion) -> str:
+    """What the C was made of, as make and CMake read it."""
+
+    def escaped(path: Path) -> str:
+        return str(path.absolute()).replace("\\", "/").replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$")
+
+    made = " ".join(escaped(folder / name) for name in sorted(conversion.files))
+    return f"{made}: {' '.join(map(escaped, conversion.dependencies))}\n"
 
 
 def _stale(folder: Path, files: Mapping[str, str]) -> int:
@@ -217,6 +236,10 @@ def _stale(folder: Path, files: Mapping[str, str]) -> int:
     for path in stale:
         print(terminal(f"{path} is {'stale' if path.is_file() else 'missing'}"), file=sys.stderr)
     return int(bool(stale))
+
+
+def _cmake_dir(args: argparse.Namespace) -> None:
+    print((Path(__file__).parent / "cmake").as_posix())
 
 
 def _ops(args: argparse.Namespace) -> None:

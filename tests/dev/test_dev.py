@@ -77,6 +77,7 @@ ALL_PROGRAMS = (
         "qemu-system-riscv32",
         "arm-none-eabi-gcc",
         "qemu-system-arm",
+        "cmake",
         "chromium",
         "openocd",
         "cppcheck",
@@ -131,7 +132,7 @@ def test_all_tools_of_the_tests_by_sudo(machine: Machine, monkeypatch: pytest.Mo
     calls = machine.calls()
     install = next(call for call in calls if call.startswith("apt-get") and " install " in call)
     wanted = "gcc-riscv64-unknown-elf gcc libc6-dev g++ clang qemu-system-misc gcc-arm-none-eabi qemu-system-arm"
-    wanted += " chromium openocd cppcheck gdb-multiarch"
+    wanted += " cmake chromium openocd cppcheck gdb-multiarch"
     assert install.endswith(f"--no-install-recommends {wanted}")
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update" in calls
 
@@ -160,6 +161,7 @@ def test_elsewhere_the_list_of_what_is_missing(
         "qemu-system-misc",
         "gcc-arm-none-eabi",
         "qemu-system-arm",
+        "cmake",
         "chromium",
         "openocd",
         "cppcheck",
