@@ -157,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     _module_verb(verbs, "update", "uc_nn_pio.pio.update", "bring a project's copies of this package's files up")
     _module_verb(verbs, "doctor", "uc_nn_pio.doctor", "what of this machine is there, and what to do about the rest")
     _module_verb(verbs, "board", "uc_nn_pio.virtual.cli", "the virtual HiFive1")
+    _module_verb(verbs, "monitor", "uc_nn_pio.monitor", "what a board prints, drawn where the terminal can")
     _module_verb(verbs, "demo", "uc_nn_pio.pio.demo", "ten digits through the virtual camera")
     return parser
 

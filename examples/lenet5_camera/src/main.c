@@ -41,6 +41,42 @@
 #error "the network's input height must divide the camera's 64 rows"
 #endif
 
+/* -D UC_NN_PICTURES=N sends every N-th picture as well, for a monitor that draws (monitor_filters = uc_nn): half a byte of
+ * RAM a pixel, and a digit a pixel on the UART while the next frame is being taken. */
+#ifdef UC_NN_PICTURES
+static uint8_t picture[LENET5_INPUT_H][(LENET5_INPUT_W + 1) / 2];
+static uint32_t pictures;
+
+static void keep_row(uint32_t y, const uint8_t *row)
+{
+    for (uint32_t x = 0u; x < LENET5_INPUT_W; ++x) {
+        const uint32_t shift = x % 2u == 0u ? 4u : 0u;
+
+        picture[y][x / 2u] = (uint8_t)((picture[y][x / 2u] & (0xF0u >> shift)) | (uint32_t)(row[x] >> 4) << shift);
+    }
+}
+
+static void print_picture(void)
+{
+    if (pictures++ % UC_NN_PICTURES != 0u) {
+        return;
+    }
+    fe310_print("PICTURE ");
+    fe310_print_unsigned(LENET5_INPUT_W);
+    fe310_print(" ");
+    fe310_print_unsigned(LENET5_INPUT_H);
+    fe310_print("\n");
+    for (uint32_t y = 0u; y < LENET5_INPUT_H; ++y) {
+        for (uint32_t x = 0u; x < LENET5_INPUT_W; ++x) {
+            const uint32_t digit = picture[y][x / 2u] >> (x % 2u == 0u ? 4u : 0u) & 15u;
+
+            (void)fe310_uart_write((uint8_t)(digit < 10u ? '0' + digit : 'a' + digit - 10u));
+        }
+        fe310_print("\n");
+    }
+}
+#endif
+
 static const struct sccb_bus camera_bus = {UC_NN_PIN_SCCB_SDA, UC_NN_PIN_SCCB_SCL};
 static lenet5_context network;
 
@@ -148,6 +184,9 @@ static int read_frame(uint32_t *ticks)
             for (x = 0u; x < LENET5_INPUT_W; ++x) {
                 row[x] = row[x * STEP_X];
             }
+#ifdef UC_NN_PICTURES
+            keep_row(y / STEP_Y, row);
+#endif
             start = fe310_ticks();
             lenet5_set_row(&network, (int32_t)(y / STEP_Y), row);
             *ticks += fe310_ticks() - start;
@@ -189,7 +228,11 @@ static int name_frame(void)
         status = arducam_capture_start();
         start = fe310_ticks();
         lenet5_run(&network);
-        print_prediction(ticks + fe310_ticks() - start);
+        ticks += fe310_ticks() - start;
+#ifdef UC_NN_PICTURES
+        print_picture();
+#endif
+        print_prediction(ticks);
     }
     return status;
 }

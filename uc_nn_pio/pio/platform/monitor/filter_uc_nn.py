@@ -1,10 +1,12 @@
-"""Tells ``pio device monitor`` where the board of platform ``uc_nn`` is.
+"""Tells ``pio device monitor`` where the board of platform ``uc_nn`` is; asked for, it draws what the demo prints.
 
 The virtual board's port is chosen when it starts, so it stands in no ``platformio.ini``. PlatformIO makes every
 filter of the platform before it opens the port, and hands it the monitor's options: where the user named no port,
-this fills it in. The text itself passes unchanged. PlatformIO and pyserial only.
+this fills it in. With ``monitor_filters = uc_nn`` the text goes through ``uc_nn_draw.py`` beside this file. PlatformIO
+and pyserial only.
 """
 
+import importlib.util
 import json
 import os
 import socket
@@ -21,6 +23,7 @@ class UcNn(DeviceMonitorFilterBase):
 
     def __init__(self, options=None):
         super().__init__(options)
+        self._screen = None
         if not self.options or self.options.get("port") or not self.environment:
             return
         section = "env:" + self.environment
@@ -32,6 +35,16 @@ class UcNn(DeviceMonitorFilterBase):
             self.options["port"] = self._virtual_port()
         elif board.get("upload", {}).get("console") == "first":
             self.options["port"] = self._first_serial_port(board)
+
+    def rx(self, text):
+        """What the board sent, as the terminal shall show it."""
+        if self._screen is None:
+            path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uc_nn_draw.py")
+            spec = importlib.util.spec_from_file_location("uc_nn_draw", path)
+            draw = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(draw)
+            self._screen = draw.Screen(draw.can_draw())
+        return self._screen.feed(text)
 
     def _board(self, board_id):
         """The manifest of a board, looked for where PlatformIO looks."""
