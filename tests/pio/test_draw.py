@@ -92,13 +92,14 @@ def test_uc_nn_monitor(capsys: pytest.CaptureFixture[str]) -> None:
         def board() -> None:
             line, _ = server.accept()
             with line:
+                time.sleep(0.5)  # pyserial drops what is there when it opens a port
                 line.sendall((PICTURE + LINE).encode())
-                time.sleep(1.5)
+                time.sleep(2)
 
         thread = threading.Thread(target=board)
         thread.start()
         port = f"socket://127.0.0.1:{server.getsockname()[1]}"
-        assert cli.main(["monitor", port, "--seconds", "1"]) == 0
+        assert cli.main(["monitor", port, "--seconds", "2"]) == 0
         thread.join()
     assert capsys.readouterr().out.replace("\r", "") == (PICTURE + LINE).replace("\r", "")  # no terminal here
     assert cli.main(["monitor", "/dev/there-is-none"]) == 2
