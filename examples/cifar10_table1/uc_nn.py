@@ -20,8 +20,11 @@ import shutil
 import subprocess
 import sys
 
-MANIFEST_VERSION = 2
-OPTIONS = ("models", "python", "core_hz", "flash", "stack", "scene", "polarity", "idle_exit", "virtual_args")
+MANIFEST_VERSION = 4
+OPTIONS = (
+    *("models", "output", "python", "core_hz", "flash", "stack", "samples"),
+    *("scene", "polarity", "idle_exit", "virtual_args"),
+)
 PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
@@ -40,19 +43,12 @@ class BuildError(Exception):
 
 
 def file_digest(path):
-    """sha256 of a file, or ``None`` where there is none."""
+    """sha256 of a file with line ends as LF, so that it is the same in every checkout; ``None`` where there is none."""
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(file)
+            return hashlib.sha256(file.read().replace(b"\r\n", b"\n")).hexdigest()
     except OSError:
         return None
-
-
-def _digest(file):
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def converter_digest(roots):
@@ -90,8 +86,8 @@ def stale_because(manifest, wanted, project, output):
             return (
                 "generated file " + name + (" was edited" if os.path.exists(os.path.join(output, name)) else " is gone")
             )
-    converter = manifest["converter"]
-    if converter_digest(converter["roots"]) != converter["digest"]:
+    converter = manifest["converter"]  # without roots where the output is shared: whoever builds may have none
+    if "roots" in converter and converter_digest(converter["roots"]) != converter["digest"]:
         return "the converter changed"
     return None
 
@@ -154,7 +150,9 @@ def what_is_wanted(env, options):
             "id": env["BOARD"],
             "manifest": {
                 "name": manifest.get("name", env["BOARD"]),
-                "build": {key: build[key] for key in ("mcu", "march", "mabi", "mcmodel", "f_cpu") if key in build},
+                "build": {
+                    key: build[key] for key in ("mcu", "cpu", "march", "mabi", "mcmodel", "f_cpu") if key in build
+                },
                 "upload": {key: upload[key] for key in ("maximum_ram_size", "maximum_size") if key in upload},
             },
         }
@@ -167,7 +165,18 @@ def what_is_wanted(env, options):
         "models": [portable(os.path.join(project, os.path.expanduser(model)), project) for model in models],
         "core_hz": frequency(options.get("core_hz", "")),
         "flash": options.get("flash") or "reset",
+        "samples": samples(options),
     }
+
+
+def samples(options):
+    """How many test samples of each model the build takes with it."""
+    text = options.get("samples") or "0"
+    if not text.isdigit():
+        raise BuildError(
+            f"platformio.ini: error: {PREFIX}samples = {text} is no number of samples\n  next: write 10, say"
+        )
+    return int(text)
 
 
 def stack_bytes(options):
@@ -274,6 +283,17 @@ def find_python(env, options, folder):
 # The build ----------------------------------------------------------------------------------------------------------
 
 
+def private_folder(env):
+    """What a build makes for itself alone."""
+    return os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
+
+
+def output_folder(env, options):
+    """Where the C goes: into the workspace, or a folder of the project's that is kept in version control."""
+    named = options.get("output")
+    return os.path.join(env.subst("$PROJECT_DIR"), named, env.subst("$PIOENV")) if named else private_folder(env)
+
+
 def convert(env, options, wanted, output, reason):
     """Run the converter.
 
@@ -282,8 +302,17 @@ def convert(env, options, wanted, output, reason):
     """
     os.makedirs(output, exist_ok=True)
     command = find_python(env, options, output)
-    request = {"request": MANIFEST_VERSION, "project": env.subst("$PROJECT_DIR"), "output": output, **wanted}
-    path = os.path.join(output, "request.json")
+    shared = bool(options.get("output"))
+    request = {
+        "request": MANIFEST_VERSION,
+        "project": env.subst("$PROJECT_DIR"),
+        "output": output,
+        "shared": shared,
+        **wanted,
+    }
+    folder = private_folder(env)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "request.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(request, file, indent=1)
     print(f"uc_nn: converting {', '.join(wanted['models'])} ({reason})")
@@ -349,7 +378,7 @@ def reserve_stack(env, script, wanted):
 
 def add_to_build(env, manifest, output, stack):
     """Add the generated sources, their headers and the linker script to the build."""
-    env["UC_NN_PYTHON"] = manifest["python"]
+    env["UC_NN_PYTHON"] = manifest.get("python")
     # The platform's own flags are known only after this script, hence the variable that looks them up when it is used.
     env["_UC_NN_CCFLAGS"] = lambda target, source, env, for_signature: env.get("UC_NN_BASE_ENV", env)["CCFLAGS"]
     env["UC_NN_BASE_ENV"] = env
@@ -364,7 +393,10 @@ def add_to_build(env, manifest, output, stack):
     if script and bare and not env.GetProjectOption("board_build.ldscript", ""):
         env.Replace(LDSCRIPT_PATH=os.path.join(output, script))
         env.Append(LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
-        reserve_stack(env, os.path.join(output, STACK_SCRIPT), stack)
+        if STACK_SCRIPT in manifest["outputs"]:
+            reserve_stack(env, os.path.join(output, STACK_SCRIPT), stack)
+        elif stack is not None:
+            env.Append(LINKFLAGS=[f"-Wl,--defsym=__uc_nn_stack_bytes={stack}"])
     elif stack is not None:
         raise BuildError(
             f"platformio.ini: error: {PREFIX}stack has no effect: the linker script is not this project's\n"
@@ -372,12 +404,101 @@ def add_to_build(env, manifest, output, stack):
         )
 
 
+# Targets of its own -------------------------------------------------------------------------------------------------
+
+
+def add_targets(env, options, wanted, output):
+    """What ``pio run --list-targets`` and editors show besides building and uploading."""
+
+    def network(name, title, description, *verb):
+        env.AddCustomTarget(
+            name=name,
+            dependencies=None,
+            actions=[
+                env.VerboseAction(lambda target, source, env: for_each_model(env, options, wanted, output, verb), title)
+            ],
+            title=title,
+            description=description,
+        )
+
+    network("uc_nn_report", "Network: report", "RAM, flash and predicted cycles of each layer", "report")
+    network("uc_nn_map", "Network: memory map", "What lies where in RAM while each layer runs", "report", "--map")
+    network("uc_nn_suggest", "Network: what to make smaller", "For the RAM budget, or for speed", "report", "--suggest")
+    network("uc_nn_validate", "Network: validate", "The test data through torch, the reference and the C", "validate")
+    if wanted["board"] and (env.BoardConfig().get("uc_nn", None) or {}).get("virtual"):
+        virtual = ("validate", "--on", "virtual", "--samples", "20")
+        network("uc_nn_validate_virtual", "Network: validate here", "Twenty samples on the virtual board", *virtual)
+        env.AddCustomTarget(
+            name="uc_nn_profile",
+            dependencies=program(env),
+            actions=[env.VerboseAction(lambda target, source, env: profile(env, options, output), "Profiling")],
+            title="Network: profile",
+            description="Where the cycles go on the virtual board, function by function",
+        )
+    env.AddCustomTarget(
+        name="uc_nn_clean",
+        dependencies=None,
+        actions=[
+            env.VerboseAction(
+                lambda target, source, env: shutil.rmtree(output, ignore_errors=True), "Removing " + output
+            )
+        ],
+        title="Network: clean",
+        description="Remove the generated C; the next build converts anew",
+    )
+
+
+def run_tool(env, options, output, *arguments):
+    """Run a module of the converter's Python on the terminal; its exit code."""
+    os.makedirs(output, exist_ok=True)
+    try:
+        command = [*find_python(env, options, output), "-m", *arguments]
+    except BuildError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=env.subst("$PROJECT_DIR"), env=clean_environment(), check=False).returncode
+
+
+def for_each_model(env, options, wanted, output, verb):
+    """``uc-nn VERB MODEL`` for every model; for the board where its data are known."""
+    manifest = read_manifest(output)
+    known = verb[0] == "report" and manifest is not None and manifest["linker_script"]
+    more = ["--board", env["BOARD"]] if known else []
+    codes = [
+        run_tool(env, options, output, "uc_nn_pio", verb[0], model, *verb[1:], *more) for model in wanted["models"]
+    ]
+    return max(codes)
+
+
+def program(env):
+    """The ELF file that platform ``uc_nn`` will make: it calls it ``firmware`` where PlatformIO would, ``program``."""
+    name = env.get("PROGNAME", "program")
+    return os.path.join(env.subst("$BUILD_DIR"), ("firmware" if name == "program" else name) + ".elf")
+
+
+def profile(env, options, output):
+    """A few frames of the firmware on the virtual board, at full speed."""
+    page = os.path.join(env.subst("$BUILD_DIR"), "profile.html")
+    arguments = ["run", program(env), "--board", env["BOARD"], "--uart", "stdout", "--profile", "-", "--profile", page]
+    scene = options.get("scene")
+    arguments += ["--scene", scene, "--frames", "4"] if scene else ["--no-camera", "--seconds", "2"]
+    if options.get("polarity"):
+        arguments += ["--polarity", options["polarity"]]
+    code = run_tool(env, options, output, "uc_nn_pio.virtual", *arguments)
+    print(f"uc_nn: the same with a chart: {page}")
+    return code
+
+
 def main(env, targets):
     """The whole script. ``targets`` are SCons's command line targets."""
-    output = os.path.abspath(os.path.join(env.subst("$PROJECT_WORKSPACE_DIR"), "uc_nn", env.subst("$PIOENV")))
     if env.IsCleanTarget():
         return
     options = read_options(env)
+    output = output_folder(env, options)
+    add_targets(env, options, what_is_wanted(env, options), output)
+    if "uc_nn_clean" in targets:
+        return
     stack = stack_bytes(options)
     wanted = what_is_wanted(env, options)
     manifest = read_manifest(output)

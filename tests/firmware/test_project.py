@@ -168,6 +168,13 @@ def test_the_example_is_what_the_templates_say():
         assert (folder / name).read_bytes() == text.encode(), f"{name}: run the tests with {UPDATE}=1"
 
 
+def test_every_example_has_the_script_as_it_is():
+    scripts = sorted(resources("examples").glob("*/uc_nn.py"))
+    assert len(scripts) >= 2
+    wanted = (resources("examples").parent / "uc_nn_pio" / "pio" / "extra_script.py").read_bytes()
+    assert [path for path in scripts if path.read_bytes() != wanted] == []
+
+
 def test_the_example_takes_the_shared_drivers():
     config = ini(resources("examples") / EXAMPLE)
     folder = resources("examples") / EXAMPLE / config["env"]["lib_extra_dirs"]

@@ -55,7 +55,7 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     if request["request"] != extra_script.MANIFEST_VERSION:
         raise UcNnError(
             "uc_nn.py of this project belongs to another version of uc_nn_pio",
-            next_step=f"copy {Path(extra_script.__file__)} over it",
+            next_step=f"uc-nn update, or copy {Path(extra_script.__file__)} over it",
         )
     project, output = Path(request["project"]), Path(request["output"])
     board = find_board(request["board"])
