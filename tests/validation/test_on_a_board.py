@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import load_spec
 from uc_nn_pio.validation import load_inputs
 from uc_nn_pio.validation.board import build_firmware, outputs_of, virtual_board
+from uc_nn_pio.validation.link import Restarted, serial_link
 
 SPEC = resources("examples") / "lenet5_camera" / "models" / "lenet5.yaml"
 
@@ -98,3 +100,18 @@ def test_the_samples_are_the_spec_s() -> None:
     design = convert(SPEC, load_board("hifive1_virtual")).design
     entry = design.graph.tensor(design.graph.inputs[0])
     assert to_int8(inputs["input"][:1], entry.quant).shape == (1, 1, 32, 32) and len(labels) == 1000
+
+
+def test_a_board_that_was_reset_has_no_output(tmp_path: Path) -> None:
+    """It says that it lost the sample, and gives no bytes that no run has made."""
+    board = load_board("hifive1_virtual")
+    elf = build_firmware(convert(SPEC, board), board, tmp_path)
+    with virtual_board(elf, board) as port:
+        line = serial_link(port)
+        assert line.hello().output_bytes == 10
+        with pytest.raises(Restarted):
+            line.ask(b"O", struct.pack("<IB", 0, 10))
+        line.ask(b"S")
+        with pytest.raises(Restarted):
+            line.ask(b"O", struct.pack("<IB", 0, 10))
+        line.close()
