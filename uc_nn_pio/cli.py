@@ -260,7 +260,7 @@ def _report(args: argparse.Namespace) -> int:
         from uc_nn_pio.report.page import report_page
 
         write_files(args.html.parent, {args.html.name: report_page(conversion.design)})
-        print(f"wrote {args.html}")
+        print(terminal(f"wrote {args.html}"))
         return 0
     if args.map:
         from uc_nn_pio.report import map_text

@@ -78,7 +78,8 @@ def _distribution(name: str) -> str | None:
 
 def _torch() -> Iterator[Finding]:
     found = _distribution("torch")
-    wanted = next(each for each in importlib.metadata.requires("uc_nn_pio") or ["torch"] if each.startswith("torch"))
+    required = importlib.metadata.requires("uc_nn_pio") if _distribution("uc_nn_pio") else None
+    wanted = next((each for each in required or () if each.startswith("torch")), "torch")
     cure = f"{sys.executable} -m pip install '{wanted}'"
     if found is None:
         yield Finding("torch", FAILS, "not in this Python: nothing can be converted", cure)

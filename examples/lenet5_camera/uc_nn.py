@@ -438,14 +438,27 @@ def add_targets(env, options, wanted, output):
     env.AddCustomTarget(
         name="uc_nn_clean",
         dependencies=None,
-        actions=[
-            env.VerboseAction(
-                lambda target, source, env: shutil.rmtree(output, ignore_errors=True), "Removing " + output
-            )
-        ],
+        actions=[env.VerboseAction(lambda target, source, env: clean(env, output), "Removing what was generated")],
         title="Network: clean",
         description="Remove the generated C; the next build converts anew",
     )
+
+
+def clean(env, output):
+    """Remove what the converter wrote, as long as it is what it wrote: an edited file, somebody else's, and the state of a
+    virtual board that runs stay."""
+    manifest = read_manifest(output) or {"outputs": {}}
+    paths = [
+        os.path.join(output, name)
+        for name, digest in manifest["outputs"].items()
+        if file_digest(os.path.join(output, name)) == digest
+    ]
+    paths += [os.path.join(output, "manifest.json"), os.path.join(private_folder(env), "request.json")]
+    for path in filter(os.path.isfile, paths):
+        os.remove(path)
+    for folder in sorted({os.path.dirname(path) for path in paths}, key=len, reverse=True):
+        if os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)
 
 
 def run_tool(env, options, output, *arguments):
@@ -496,11 +509,11 @@ def main(env, targets):
         return
     options = read_options(env)
     output = output_folder(env, options)
-    add_targets(env, options, what_is_wanted(env, options), output)
+    wanted = what_is_wanted(env, options)
+    add_targets(env, options, wanted, output)
     if "uc_nn_clean" in targets:
         return
     stack = stack_bytes(options)
-    wanted = what_is_wanted(env, options)
     manifest = read_manifest(output)
     reason = stale_because(manifest, wanted, env.subst("$PROJECT_DIR"), output)
     if reason and (env.IsIntegrationDump() or "envdump" in targets):

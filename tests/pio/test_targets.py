@@ -97,3 +97,13 @@ def test_profile_and_clean(digits: Path, core: Path) -> None:
     assert json.loads((output / "manifest.json").read_text())["outputs"]
     gone = pio(digits, core, "run", "-t", "uc_nn_clean")
     assert gone.returncode == 0 and not output.exists()
+
+
+def test_clean_takes_nothing_that_is_the_user_s(digits: Path, core: Path) -> None:
+    assert pio(digits, core, "run").returncode == 0
+    output = digits / ".pio" / "uc_nn" / "virtual"
+    (output / "lenet5" / "lenet5.c").write_text("/* mine */")
+    (output / "notes.txt").write_text("mine")
+    assert pio(digits, core, "run", "-t", "uc_nn_clean").returncode == 0
+    left = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
+    assert left == ["lenet5/lenet5.c", "notes.txt"]

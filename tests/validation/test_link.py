@@ -135,6 +135,13 @@ def test_no_board() -> None:
         outputs_on(Link(Board(0, lost=1.0).open, "here", patience=0.05), samples(1), HASH, OUTPUT)
 
 
+def test_another_version_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Board, "obey", lambda self, kind, payload: (kind, b"\x02 and more"))
+    with pytest.raises(LinkError, match="another version of the protocol") as caught:
+        outputs_on(Link(Board().open, "here"), samples(1), HASH, OUTPUT)
+    assert caught.value.next_step
+
+
 def test_a_port_that_there_is_not() -> None:
     with pytest.raises(LinkError, match="cannot open /dev/there-is-none"):
         outputs_on(serial_link("/dev/there-is-none"), samples(1), HASH, OUTPUT)

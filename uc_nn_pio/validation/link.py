@@ -27,6 +27,8 @@ CHUNK = MOST - 4
 ANSWER_S = 0.4
 """Within so much time a frame is answered, or it was lost."""
 
+_HELLO = "<B8s4I"
+
 PATIENCE_S = 30.0
 BAUD = 115_200
 
@@ -157,9 +159,13 @@ class Link:
             self._port = None
 
     def hello(self) -> Hello:
-        version, name, *sizes = struct.unpack("<B8s4I", self.ask(b"H"))
-        if version != 1:
-            raise LinkError(f"the firmware on {self.where} speaks version {version} of the protocol, not 1")
+        said = self.ask(b"H")
+        if said[:1] != b"\x01" or len(said) != struct.calcsize(_HELLO):
+            raise LinkError(
+                f"the firmware on {self.where} speaks another version of the protocol",
+                next_step="make it anew: uc-nn validate SPEC --firmware FILE",
+            )
+        _, name, *sizes = struct.unpack(_HELLO, said)
         return Hello(name, *sizes)
 
     def run(self, sample: bytes, output_bytes: int) -> tuple[bytes, int]:
