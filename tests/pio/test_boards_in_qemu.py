@@ -52,7 +52,8 @@ def test_a_new_project_runs_its_samples(board: str, tmp_path: Path, core: Path) 
     text = edited.read_text(encoding="utf-8")
     edited.write_text(
         text.replace(
-            "    lenet5_run(&network);", "    lenet5_run(&network);\n    *(char *)lenet5_output(&network) ^= 1;"
+            "        lenet5_run_sample(&network, sample);",
+            "        lenet5_run_sample(&network, sample);\n    *(char *)lenet5_output(&network) ^= 1;",
         )
     )
     wrong = pio(folder, core, "run", "-t", "upload")
@@ -60,7 +61,9 @@ def test_a_new_project_runs_its_samples(board: str, tmp_path: Path, core: Path) 
     assert "error: the program ended with code 1" in wrong.stderr
 
     address = "0x60000000" if board == "mps2_an386" else "0x00000000"
-    edited.write_text(text.replace("    lenet5_run(&network);", f"    *(volatile int *){address}u = 1;"))
+    edited.write_text(
+        text.replace("        lenet5_run_sample(&network, sample);", f"    *(volatile int *){address}u = 1;")
+    )
     fault = pio(folder, core, "run", "-t", "upload")
     assert fault.returncode != 0 and "PREDICTION" not in fault.stdout
 

@@ -71,7 +71,7 @@ def test_the_first_pio_test(digits: Path, core: Path) -> None:
     assert passes.stdout.count("PASSED") == 5 and "3 test cases: 3 succeeded" in passes.stdout
     program = digits / "test" / "test_network" / "test_network.c"
     text = program.read_text(encoding="utf-8")
-    call = "    lenet5_run(&network);"
+    call = "        lenet5_run_sample(&network, &lenet5_samples[n]);"
     assert call in text
     program.write_text(text.replace(call, f"{call}\n    *(char *)lenet5_output(&network) ^= 1;"), encoding="utf-8")
     try:

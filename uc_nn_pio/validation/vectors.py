@@ -81,9 +81,40 @@ def _lines(
         yield "    },"
     yield "};"
     yield ""
+    yield from _running(name, upper)
+    yield ""
     yield from _comparison(name, upper, element, tolerance)
     yield ""
     yield "#endif"
+
+
+def _running(name: str, upper: str) -> Iterator[str]:
+    return iter(_RUNNING.replace("NAME", name).replace("UPPER", upper).splitlines())
+
+
+_RUNNING = """\
+/* Computes the network for a sample, from its beginning: the output is that of NAME_output(). */
+static inline void NAME_run_sample(NAME_context *ctx, const NAME_sample *sample)
+{
+#ifdef UPPER_CARRIED
+    NAME_reset_state(ctx);
+#endif
+#ifdef UPPER_STREAMED
+    NAME_reset(ctx);
+    for (int32_t y = 0; y < UPPER_INPUT_H; y++) {
+        for (int32_t i = 0; i < UPPER_INPUT_SIZE / UPPER_INPUT_H; i++) {
+            NAME_row(ctx)[i] = sample->input[y * (UPPER_INPUT_SIZE / UPPER_INPUT_H) + i];
+        }
+        (void)NAME_push_row(ctx);
+    }
+#else
+    for (int32_t i = 0; i < UPPER_INPUT_SIZE; i++) {
+        NAME_input(ctx)[i] = sample->input[i];
+    }
+#endif
+    NAME_run(ctx);
+}
+"""
 
 
 def _comparison(name: str, upper: str, element: str, tolerance: float | None) -> Iterator[str]:

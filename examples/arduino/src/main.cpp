@@ -22,21 +22,9 @@ void setup()
 void loop()
 {
     const lenet5_sample *sample = &lenet5_samples[turn % LENET5_SAMPLES];
-#ifdef LENET5_STREAMED
-    const int32_t row = LENET5_INPUT_SIZE / LENET5_INPUT_H;
-#endif
     const unsigned long start = micros();
 
-#ifdef LENET5_STREAMED
-    lenet5_reset(&network);
-    for (int32_t y = 0; y < LENET5_INPUT_H; y++) {
-        memcpy(lenet5_row(&network), sample->input + y * row, sizeof(sample->input[0]) * row);
-        lenet5_push_row(&network);
-    }
-#else
-    memcpy(lenet5_input(&network), sample->input, sizeof sample->input);
-#endif
-    lenet5_run(&network);
+    lenet5_run_sample(&network, sample);
 
     const unsigned long taken = micros() - start;
 
