@@ -445,8 +445,8 @@ def add_targets(env, options, wanted, output):
 
 
 def clean(env, output):
-    """Remove what the converter wrote, as long as it is what it wrote: an edited file, somebody else's, and the state of
-    a virtual board that runs stay."""
+    """Remove what the converter wrote, as long as it is what it wrote: an edited file, somebody else's, and what a
+    virtual board that runs has noted stay."""
     manifest = read_manifest(output) or {"outputs": {}}
     paths = [
         os.path.join(output, name)
