@@ -85,6 +85,18 @@ def test_scores_far_apart_and_odd_text() -> None:
     assert screen.feed(odd) == odd
 
 
+@pytest.mark.parametrize(
+    "cut", ["PICTURE 4 3\r\n0f0f\r\n", "PICTURE 4 99999999999\r\n0f0f\r\nf0f0\r\n", "PICTURE 5 2\r\n"]
+)
+def test_a_picture_that_breaks_off_swallows_nothing_behind_it(cut: str) -> None:
+    """A board reset in the middle of one, or a byte lost on the line."""
+    screen = Screen(True)
+    text = "uc_nn: lenet5 ready\r\nface\r\n"
+    assert screen.feed(cut + text) == text
+    assert plain(screen.feed(LINE)).startswith("PREDICTION: 7")  # no half of a picture beside it
+    assert plain(screen.feed(PICTURE + LINE)).startswith("▀▀▀▀  PREDICTION: 7")
+
+
 def test_uc_nn_monitor(capsys: pytest.CaptureFixture[str]) -> None:
     """Over a socket, as of a virtual board; a port that there is not is said."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -15,6 +15,7 @@ import time
 
 PREDICTION = re.compile(r"PREDICTION: (\S+)\s+([\d.]+) ms\s+scores((?: \S+:-?[\d.]+)+)\s*$")
 PICTURE = re.compile(r"PICTURE (\d+) (\d+)\s*$")
+ROW = re.compile(r"[0-9A-Fa-f]+$")
 BAR = 24
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RATE_OVER = 8
@@ -40,7 +41,7 @@ class Screen:
     def __init__(self, drawing, clock=time.monotonic):
         self.drawing, self.clock = drawing, clock
         self.rest, self.times = "", []
-        self.rows, self.wanted, self.picture = [], 0, []
+        self.rows, self.width, self.wanted, self.picture = [], 0, 0, []
         self.height = 0  # lines of the last drawing, while nothing was printed since
 
     def feed(self, text):
@@ -51,14 +52,16 @@ class Screen:
         return "".join(self.line(line.rstrip("\r")) for line in lines)
 
     def line(self, line):
-        if self.wanted:
-            self.rows.append(line.strip())
+        row = line.strip()
+        if self.wanted and len(row) == self.width and ROW.match(row):
+            self.rows.append(row)
             self.wanted -= 1
             if not self.wanted:
                 self.picture = self.rows
             return ""
+        self.wanted = 0  # a board that was reset in its picture, or noise: what is no row is text
         if found := PICTURE.match(line):
-            self.rows, self.wanted = [], int(found[2])
+            self.rows, self.width, self.wanted = [], int(found[1]), int(found[2])
             return ""
         found = PREDICTION.match(line)
         if not found:
