@@ -440,13 +440,16 @@ def add_targets(env, options, wanted, output):
         dependencies=None,
         actions=[env.VerboseAction(lambda target, source, env: clean(env, output), "Removing what was generated")],
         title="Network: clean",
-        description="Remove the generated C; the next build converts anew",
+        description="Remove the generated C and the running virtual board; the next build converts anew",
     )
 
 
 def clean(env, output):
-    """Remove what the converter wrote, as long as it is what it wrote: an edited file, somebody else's, and what a
-    virtual board that runs has noted stay."""
+    """Remove what the converter wrote, as long as it is what it wrote, and the virtual board that runs it; an edited
+    file and somebody else's stay."""
+    upload = sys.modules.get("uc_nn_upload")  # of platform uc_nn, which has been read when an action runs
+    if upload:
+        upload.forget_virtual(upload.state_folder(env))
     manifest = read_manifest(output) or {"outputs": {}}
     paths = [
         os.path.join(output, name)

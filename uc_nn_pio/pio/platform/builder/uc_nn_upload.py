@@ -16,6 +16,7 @@ import time
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 VIRTUAL_MODULE = "uc_nn_pio.virtual"
+STATE_FILES = ("board.json", "port", "log.txt")
 
 
 def actions(env, board, platform):
@@ -50,6 +51,24 @@ def refuse(board, protocol):
     return 1
 
 
+def run_program(env, command, missing, failed):
+    """Run ``command``, its text on the terminal, and return its exit code; ``missing`` and ``failed`` are what to say.
+
+    It is looked for on the build's own ``PATH``, where PlatformIO's packages are.
+    """
+    print(shlex.join(command))
+    sys.stdout.flush()
+    path = str(env["ENV"]["PATH"])
+    try:
+        done = subprocess.run(command, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        sys.stderr.write(f"error: {command[0]} is not installed\n{missing}")
+        return 1
+    if done.returncode:
+        sys.stderr.write(failed.format(code=done.returncode))
+    return done.returncode
+
+
 # QEMU ---------------------------------------------------------------------------------------------------------------
 
 
@@ -62,22 +81,11 @@ def run_qemu(env, board, elf):
     extra = [env.subst(flag) for flag in env.get("UPLOAD_FLAGS", [])]
     quiet = ["-display", "none", "-monitor", "none", "-serial", "stdio"]
     command = [recipe["program"], *recipe["arguments"], *quiet, *extra, "-kernel", elf.get_abspath()]
-    print(shlex.join(command))
-    sys.stdout.flush()
-    try:
-        environment = {**os.environ, "PATH": str(env["ENV"]["PATH"])}
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False)
-    except FileNotFoundError:
-        sys.stderr.write(
-            f"error: {recipe['program']} is not installed\n"
-            "  why:  this board is one of QEMU's\n"
-            "  next: install it (Debian, Ubuntu: apt install qemu-system-arm qemu-system-misc; macOS: brew install "
-            "qemu)\n"
-        )
-        return 1
-    if done.returncode:
-        sys.stderr.write(f"error: the program ended with code {done.returncode}\n")
-    return done.returncode
+    missing = (
+        "  why:  this board is one of QEMU's\n"
+        "  next: install it (Debian, Ubuntu: apt install qemu-system-arm qemu-system-misc; macOS: brew install qemu)\n"
+    )
+    return run_program(env, command, missing, "error: the program ended with code {code}\n")
 
 
 # OpenOCD ------------------------------------------------------------------------------------------------------------
@@ -125,26 +133,17 @@ def run_openocd(env, board, platform, elf):
         if package and os.path.isdir(os.path.join(package, folder)):
             scripts = os.path.join(package, folder)
             break
-    path = str(env["ENV"]["PATH"])
     extra = [env.subst(flag) for flag in env.get("UPLOAD_FLAGS", [])]
     command = ["openocd", *openocd_arguments(elf.get_abspath(), board.get("upload.openocd"), scripts, extra)]
-    print(shlex.join(command))
-    sys.stdout.flush()
-    try:
-        done = subprocess.run(command, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, check=False)
-    except FileNotFoundError:
-        sys.stderr.write(
-            "error: openocd is not installed\n"
-            "  why:  it programs the board over USB\n"
-            "  next: install it (Debian, Ubuntu: apt install openocd; macOS: brew install open-ocd)\n"
-        )
-        return 1
-    if done.returncode:
-        sys.stderr.write(
-            f"error: openocd ended with code {done.returncode}\n"
-            "  next: is the board plugged in, and may you use it? (Linux: udev rules, docs/platformio.md)\n"
-        )
-    return done.returncode
+    missing = (
+        "  why:  it programs the board over USB\n"
+        "  next: install it (Debian, Ubuntu: apt install openocd; macOS: brew install open-ocd)\n"
+    )
+    failed = (
+        "error: openocd ended with code {code}\n"
+        "  next: is the board plugged in, and may you use it? (Linux: udev rules, docs/platformio.md)\n"
+    )
+    return run_program(env, command, missing, failed)
 
 
 # The virtual board --------------------------------------------------------------------------------------------------
@@ -194,6 +193,16 @@ def stop_virtual(folder):
         os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     except OSError:
         pass
+
+
+def forget_virtual(folder):
+    """Stop the board and remove what its uploads wrote."""
+    stop_virtual(folder)
+    for name in STATE_FILES:
+        if os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
+    if os.path.isdir(folder) and not os.listdir(folder):
+        os.rmdir(folder)
 
 
 def choose_port(previous):
