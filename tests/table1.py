@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "cifar10_table1"
+from tests.modules import load_module
 
-_FILE = importlib.util.spec_from_file_location("cifar10_table1", EXAMPLE / "models" / "cifar10.py")
-_MODULE = importlib.util.module_from_spec(_FILE)
-_FILE.loader.exec_module(_MODULE)
-Table1Net = _MODULE.Table1Net
+EXAMPLE = Path(__file__).parents[1] / "examples" / "cifar10_table1"
+Table1Net = load_module(EXAMPLE / "models" / "cifar10.py").Table1Net
 
 __all__ = ["EXAMPLE", "Table1Net"]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pio.conftest import clean_environment
+
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 
@@ -25,7 +27,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
             script.append(text)
     assert len(script) == 6
     scripts = Path(sys.executable).parent
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PLATFORMIO_", "UC_NN_"))}
+    environment = clean_environment()
     environment |= {
         "PATH": f"{scripts}{os.pathsep}{environment['PATH']}",
         "VIRTUAL_ENV": str(scripts.parent),

@@ -9,9 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.modules import load_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,16 +32,10 @@ class Machine:
         for name in ("env", "sh", "touch", "chmod"):
             (self.bin / name).symlink_to(shutil.which(name))
         monkeypatch.setenv("PATH", str(self.bin))
-        self.dev = self._load()
+        self.dev = load_module(self.checkout / "dev.py")
         monkeypatch.setattr(self.dev.os, "geteuid", lambda: 0)
         monkeypatch.setattr(self.dev.sys, "stdin", open(os.devnull))  # noqa: SIM115  no terminal to ask at
         self.monkeypatch = monkeypatch
-
-    def _load(self) -> ModuleType:
-        spec = importlib.util.spec_from_file_location("dev_under_test", self.checkout / "dev.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
 
     def program(self, name: str, body: str = "", where: Path | None = None) -> Path:
         path = (where or self.bin) / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 
 from tests.emit.harness import Case, run_sanitized
 from tests.emit.int8_networks import design_of_int8
+from tests.modules import load_module
 from uc_nn_pio import validate
 from uc_nn_pio.capture import capture_module, load_model
 from uc_nn_pio.converter import convert
@@ -115,11 +115,8 @@ BY_CLASS, BY_EXPORT = "{python: words.py:Words, weights: words.pt}", "{export: w
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("words")
     (folder / "words.py").write_text(NETWORK)
-    spec = importlib.util.spec_from_file_location("words", folder / "words.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     torch.manual_seed(1)
-    network = module.Words().eval()
+    network = load_module(folder / "words.py").Words().eval()
     torch.save(network.state_dict(), folder / "words.pt")
     torch.export.save(torch.export.export(network, (torch.zeros(1, 7, dtype=torch.int64),)), folder / "words.pt2")
     words = np.random.default_rng(2).integers(0, 50, (60, 7))

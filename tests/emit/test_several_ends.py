@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.modules import load_module
 from uc_nn_pio import validate
 from uc_nn_pio.capture import load_model
 from uc_nn_pio.converter import Conversion, convert
@@ -59,11 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network, its weights, its export and its data; a label is the class that torch finds."""
     folder = tmp_path_factory.mktemp("pilot")
     (folder / "pilot.py").write_text(NETWORK)
-    spec = importlib.util.spec_from_file_location("pilot", folder / "pilot.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     torch.manual_seed(1)
-    network = module.Pilot().eval()
+    network = load_module(folder / "pilot.py").Pilot().eval()
     torch.save(network.state_dict(), folder / "pilot.pt")
     given = (torch.zeros(1, 1, 9, 10), torch.zeros(1, 3))
     torch.export.save(torch.export.export(network, given), folder / "pilot.pt2")

@@ -168,6 +168,22 @@ class Project:
         return self.folder / ".pio" / "build" / env / "firmware.elf"
 
 
+def clean_environment() -> dict[str, str]:
+    """This process' environment without what the user set for PlatformIO or for us."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PLATFORMIO_", "UC_NN_"))}
+
+
+def pio_environment(core: Path, python: Path | str) -> dict[str, str]:
+    """An environment for ``pio``: its core folder, the converter's interpreter, no telemetry, no questions."""
+    return {
+        **clean_environment(),
+        "PLATFORMIO_CORE_DIR": str(core),
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "UC_NN_PYTHON": str(python),
+        "CI": "true",
+    }
+
+
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A private core folder, filled without any registry."""
@@ -189,11 +205,7 @@ def make_project(folder: Path, core: Path, scratch: Path) -> Project:
     python = scratch / "python with converter"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
     python.chmod(0o755)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PLATFORMIO_", "UC_NN_"))}
-    environment.update(
-        PLATFORMIO_CORE_DIR=str(core), PLATFORMIO_SETTING_ENABLE_TELEMETRY="no", UC_NN_PYTHON=str(python), CI="true"
-    )
-    project = Project(folder, core, log, environment)
+    project = Project(folder, core, log, pio_environment(core, python))
     project.write("platformio.ini", INI)
     project.write("models/tiny.yaml", "name: tiny\nweights: tiny.bin\n")
     project.write("models/tiny.bin", "hello")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.pio.conftest import pio_environment
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.pio.board_files import render_board_files
@@ -22,14 +22,10 @@ BOARDS = ["mps2_an386", "qemu_riscv32"]
 
 
 def pio(folder: Path, core: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PLATFORMIO_", "UC_NN_"))}
-    environment.update(
-        PLATFORMIO_CORE_DIR=str(core), PLATFORMIO_SETTING_ENABLE_TELEMETRY="no", UC_NN_PYTHON=sys.executable, CI="true"
-    )
     return subprocess.run(
         [sys.executable, "-m", "platformio", *arguments],
         cwd=folder,
-        env=environment,
+        env=pio_environment(core, sys.executable),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from torch import nn
 
+from tests.modules import load_module
 from tests.networks import design_of
 from tests.table1 import Table1Net
 from uc_nn_pio.report import ablation, ablation_text, report, report_text
@@ -17,10 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def network(path: str, attribute: str) -> nn.Module:
-    spec = importlib.util.spec_from_file_location("example_network", EXAMPLES / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, attribute)()
+    return getattr(load_module(EXAMPLES / path), attribute)()
 
 
 @pytest.fixture(scope="module")
