@@ -111,7 +111,11 @@ def _run(folder: Path, *command: str) -> str:
             f"{command[0]} is not installed", next_step="python3 dev.py setup says which packages"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{command[0]} did not end in {MOST_SECONDS} s") from error
+        raise ToolError(
+            f"{command[0]} did not end in {MOST_SECONDS} s",
+            why="the program ends the machine itself when it is done: it hangs, or this machine is very busy",
+            next_step="run it again; if it hangs again, try a smaller network",
+        ) from error
     if done.returncode:
         raise ToolError(f"{command[0]} fails", why=f"{done.stdout[-200:]}{done.stderr[-1000:]}")
     return done.stdout

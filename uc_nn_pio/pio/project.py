@@ -214,7 +214,10 @@ def _check_samples(spec: ModelSpec) -> None:
         )
     if spec.name == _BARE:
         raise SpecError(
-            "a model cannot be named 'bare' in this program", where=spec.location("name"), why="bare.h is there"
+            f"a model cannot be named {_BARE!r} in this program",
+            where=spec.location("name"),
+            why=f"it has a header {_BARE}.h of its own",
+            next_step="choose another name",
         )
 
 

@@ -50,8 +50,8 @@ class Change:
         return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
-def changes(project: Path) -> tuple[list[Change], dict[str, Any], dict[str, str]]:
-    """What is newer in the package, the project's note, and all that the package would write.
+def changes(project: Path) -> tuple[list[Change], dict[str, Any]]:
+    """What is newer in the package, and the project's note.
 
     Raises:
         UcNnError: the folder has no note of ``uc-nn new``.
@@ -78,19 +78,18 @@ def changes(project: Path) -> tuple[list[Change], dict[str, Any], dict[str, str]
             continue  # the user took it away
         if old is None or digest(old) != digest(text):
             found.append(Change(name, old is not None and digest(old) != sums.get(name), old, text))
-    return found, note, wanted
+    return found, note
 
 
 def update(project: Path, *, write: bool) -> tuple[list[Change], list[Change]]:
     """(brought up, left alone because edited); with ``write`` off nothing is written."""
-    found, note, wanted = changes(project)
+    found, note = changes(project)
     newer, edited = [c for c in found if not c.edited], [c for c in found if c.edited]
     if write and newer:
         sums = {**note["files"], **{change.name: digest(change.new) for change in newer}}
         note = {**note, "made_by": f"uc_nn_pio {__version__}", "files": dict(sorted(sums.items()))}
         texts = {change.name: change.new for change in newer}
         write_files(project, {**texts, NOTE: json.dumps(note, indent=1) + "\n"})
-    assert set(wanted) >= {change.name for change in found}
     return newer, edited
 
 

@@ -133,8 +133,8 @@ def validate(
     inputs, labels = load_inputs(spec)
     count = samples or (None if kind == "host" else ON_A_BOARD)
     inputs, labels = {name: values[:count] for name, values in inputs.items()}, labels[:count]
-    made_for = board or BOARDS.get(kind)
-    conversion = convert(spec, load_board(made_for) if made_for else None)
+    made_for = load_board(board or BOARDS[kind]) if board or kind in BOARDS else None
+    conversion = convert(spec, made_for)
     about: dict[str, Any] = {}
     if kind == "host":
         with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
@@ -142,7 +142,7 @@ def validate(
             target, differences = _outputs(host, conversion.design.graph, inputs)
     else:
         assert made_for is not None
-        target, differences, about = _on_a_board(conversion, load_board(made_for), on, inputs, faults)
+        target, differences, about = _on_a_board(conversion, made_for, on, inputs, faults)
     tokens = {each.name for each in spec.inputs if each.tokens is not None}
     given = [values.astype(np.int64) if name in tokens else values for name, values in inputs.items()]
     expected = run_module(load_model(spec), *given)

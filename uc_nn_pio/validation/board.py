@@ -87,8 +87,10 @@ def virtual_board(elf: Path, board: Board, faults: Sequence[str] = ()) -> Iterat
             deadline = time.monotonic() + START_S
             while not (port_file.is_file() and port_file.read_text().strip()):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    why = process.stderr.read()[-500:] if process.poll() is not None and process.stderr else None
-                    raise ToolError("the virtual board did not start", why=why)
+                    why = f"it opened no port in {START_S:.0f} s"
+                    if process.poll() is not None and process.stderr:
+                        why = process.stderr.read()[-500:]
+                    raise ToolError("the virtual board did not start", why=why, next_step="uc-nn doctor")
                 time.sleep(0.05)
             yield f"socket://127.0.0.1:{port_file.read_text().strip()}"
         finally:
