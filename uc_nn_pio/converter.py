@@ -50,6 +50,11 @@ class Conversion:
         return report_line(self.report, core_hz, predicted=flash == "reset")
 
     @property
+    def traced(self) -> Mapping[str, str]:
+        """``files`` that tell of each layer as they run (:func:`~uc_nn_pio.emit.render.render`)."""
+        return render(self.design, traced=True)
+
+    @property
     def compile_flags(self) -> tuple[str, ...]:
         """Flags for the model's C file, to stand behind those of the build."""
         tuning = tuning_of(self.design.board)

@@ -23,8 +23,8 @@ from uc_nn_pio.lower import lower
 from uc_nn_pio.quantize import Method, calibrate, quantize
 from uc_nn_pio.reference import integer
 from uc_nn_pio.spec import load_spec
-from uc_nn_pio.validation import ends_of
 from uc_nn_pio.validation.host import HostModel
+from uc_nn_pio.validation.host_target import ends_of
 
 
 class Places(nn.Module):

@@ -16,8 +16,8 @@ from uc_nn_pio.errors import PlanError, UcNnError
 from uc_nn_pio.graph.quant import to_int8, to_real
 from uc_nn_pio.reference import integer
 from uc_nn_pio.spec import load_spec
-from uc_nn_pio.validation import ends_of
 from uc_nn_pio.validation.host import HostModel
+from uc_nn_pio.validation.host_target import ends_of
 
 NETWORK = """\
 import torch

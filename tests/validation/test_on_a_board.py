@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests.modules import load_module
 from uc_nn_pio import cli, validate
 from uc_nn_pio.boards import load_board
-from uc_nn_pio.converter import convert
+from uc_nn_pio.converter import Conversion, convert
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.graph.quant import to_int8
-from uc_nn_pio.reference import integer
 from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import load_spec
 from uc_nn_pio.validation import load_inputs
-from uc_nn_pio.validation.board import build_firmware, outputs_of, virtual_board
+from uc_nn_pio.validation.board import build_firmware, on_a_board, virtual_board
 from uc_nn_pio.validation.link import Restarted, serial_link
 
 SPEC = resources("examples") / "lenet5_camera" / "models" / "lenet5.yaml"
@@ -32,6 +34,10 @@ def test_int8_streamed(capsys: pytest.CaptureFixture[str]) -> None:
     predicted = convert(SPEC, load_board("hifive1_virtual")).report["predicted"]["cycles"]
     assert all(abs(cycles / predicted - 1) < 0.1 for cycles in found["cycles"])
     assert sum(map(sum, found["confusion"])) == 6 and found["asked_again"] == 0
+    layers = found["layers"]
+    assert [layer["name"] for layer in layers] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
+    assert all(layer["agrees"] and abs(layer["cycles"] / layer["predicted"] - 1) < 0.15 for layer in layers)
+    assert sum(layer["cycles"] for layer in layers) == pytest.approx(found["cycles"][found["traced_sample"]], rel=0.02)
 
 
 def test_noise_on_the_line() -> None:
@@ -39,16 +45,21 @@ def test_noise_on_the_line() -> None:
     assert found.passed and found.integer_differences == 0 and found.asked_again > 0
 
 
-def test_float32_with_whole_maps(tmp_path: Path) -> None:
-    folder = SPEC.parent
+def in_float32(folder: Path) -> Path:
+    """The example's spec, in float32 and with whole maps."""
     text = SPEC.read_text(encoding="utf-8").replace("precision: int8", "precision: float32")
     assert "float32" in text
     for path in ("lenet5.py", "lenet5.pt", "data"):
-        (tmp_path / path).symlink_to(folder / path)
-    (tmp_path / "lenet5.yaml").write_text(text + "\nmemory: {schedule: pingpong}\n" if "memory:" not in text else text)
-    found = validate(tmp_path / "lenet5.yaml", "virtual", samples=2)
+        (folder / path).symlink_to(SPEC.parent / path)
+    spec = folder / "lenet5.yaml"
+    spec.write_text(text + "\nmemory: {schedule: pingpong}\n" if "memory:" not in text else text)
+    return spec
+
+
+def test_float32_with_whole_maps(tmp_path: Path) -> None:
+    found = validate(in_float32(tmp_path), "virtual", samples=2)
     assert found.passed and found.same_class == 2 and found.worst_difference < 1e-4
-    assert found.integer_differences is None
+    assert found.integer_differences is None and found.diverges is None and len(found.layers) == 5
 
 
 def test_over_a_port_that_pyserial_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,16 +72,89 @@ def test_over_a_port_that_pyserial_opens(tmp_path: Path, capsys: pytest.CaptureF
     assert found.passed and found.samples == 2 and found.target.startswith("serial:")
 
 
-def test_the_reference_is_what_is_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A board whose outputs differ fails."""
-    real = integer.outputs_batch
+def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A firmware whose second layer has other weights than the reference: the first is right, the second is named."""
+    real = Conversion.traced.fget
 
-    def wrong(*arguments: object) -> dict[str, np.ndarray]:
-        return {name: values ^ 1 for name, values in real(*arguments).items()}
+    def spoiled(conversion: Conversion) -> dict[str, str]:
+        return {name: without_weights(text, "lenet5_conv2_weights") for name, text in real(conversion).items()}
 
-    monkeypatch.setattr(integer, "outputs_batch", wrong)
+    monkeypatch.setattr(Conversion, "traced", property(spoiled))
+    assert cli.main(["validate", str(SPEC), "--on", "virtual", "--samples", "2"]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED" in said and "conv2 is the first that differs from the reference" in said
+    assert "conv2 (lenet5.py:" in said and said.count("  differs\n") >= 1
     found = validate(SPEC, "virtual", samples=1)
-    assert not found.passed and found.integer_differences == 10
+    assert not found.passed and [layer.agrees for layer in found.layers][:2] == [True, False]
+    assert found.as_dict()["diverges"] == "conv2"
+
+
+def test_a_wrong_layer_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Conversion.traced.fget
+
+    def spoiled(conversion: Conversion) -> dict[str, str]:
+        return {name: without_weights(text, "lenet5_fc2_weights") for name, text in real(conversion).items()}
+
+    monkeypatch.setattr(Conversion, "traced", property(spoiled))
+    found = validate(in_float32(tmp_path), "virtual", samples=1)
+    assert [layer.agrees for layer in found.layers][:4] == [True, True, True, False]
+
+
+def without_weights(text: str, table: str) -> str:
+    """The C with zeros in a table."""
+    return re.sub(
+        rf"({table}\[\d+\][^=]*= \{{)(.*?)(\}};)",
+        lambda found: found[1] + re.sub(r"[^\s,{}]+(?=,)", "0", found[2]) + found[3],
+        text,
+        flags=re.S,
+    )
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    """One behind another on the line, each with its own scale."""
+    (tmp_path / "pair.py").write_text(PAIR)
+    torch.manual_seed(0)
+    network = load_module(tmp_path / "pair.py").Pair().eval()
+    torch.save(network.state_dict(), tmp_path / "pair.pt")
+    rng = np.random.default_rng(0)
+    data = {"seen": rng.normal(size=(6, 2, 5, 6)), "speed": 4 * rng.normal(size=(6, 3))}
+    data = {name: values.astype(np.float32) for name, values in data.items()}
+    with torch.no_grad():
+        labels = network(*map(torch.from_numpy, data.values()))[0].argmax(dim=1).numpy()
+    np.savez(tmp_path / "data.npz", labels=labels, **data)
+    for precision in ("int8", "float32"):
+        (tmp_path / "pair.yaml").write_text(PAIR_SPEC.replace("PRECISION", precision))
+        found = validate(tmp_path / "pair.yaml", "virtual")
+        assert found.passed and found.samples == 6 and found.outputs == 6 * (4 + 3 * 3 * 4)
+        assert found.diverges is None and sum(layer.agrees or 0 for layer in found.layers) >= 2
+
+
+PAIR = """\
+import torch
+from torch import nn
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.look, self.join = nn.Conv2d(2, 3, 3), nn.Linear(3 * 3 * 4 + 3, 4)
+
+    def forward(self, seen, speed):
+        found = self.look(seen).relu()
+        return self.join(torch.cat([found.flatten(1), speed], dim=1)), found
+"""
+PAIR_SPEC = """\
+spec: 1
+name: pair
+model: {python: pair.py:Pair, weights: pair.pt}
+inputs:
+  seen: {shape: [2, 5, 6]}
+  speed: {shape: [3]}
+output: {names: [way, found]}
+precision: PRECISION
+calibration: {file: data.npz}
+validate: {file: data.npz}
+"""
 
 
 def test_the_board_has_another_network(tmp_path: Path) -> None:
@@ -78,9 +162,12 @@ def test_the_board_has_another_network(tmp_path: Path) -> None:
     other = resources("examples") / "cifar10_table1" / "models" / "cifar10.yaml"
     elf = build_firmware(convert(SPEC, board), board, tmp_path)
     made = convert(other, board)
-    inputs = np.zeros((1, 3, 32, 32), np.int8)
-    with virtual_board(elf, board) as port, pytest.raises(UcNnError, match="has another network"):
-        outputs_of(made, board, f"serial:{port}", inputs)
+    with (
+        virtual_board(elf, board) as port,
+        pytest.raises(UcNnError, match="has another network"),
+        on_a_board(made, board, f"serial:{port}"),
+    ):
+        raise AssertionError("it was taken")
 
 
 @pytest.mark.parametrize("on", ["moon", "serial", "host:1", "virtual:2"])
@@ -111,7 +198,7 @@ def test_a_board_that_was_reset_has_no_output(tmp_path: Path) -> None:
         assert line.hello().output_bytes == 10
         with pytest.raises(Restarted):
             line.ask(b"O", struct.pack("<IB", 0, 10))
-        line.ask(b"S")
+        line.ask(b"S", bytes(1))
         with pytest.raises(Restarted):
             line.ask(b"O", struct.pack("<IB", 0, 10))
         line.close()

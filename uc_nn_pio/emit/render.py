@@ -69,13 +69,21 @@ class LayerLine:
     macs: int
     call: str
     text: str
+    number: int
+    made: str
+    """C expression for the output, of ``elements`` elements."""
+    elements: int
 
 
-def render(design: Design) -> dict[str, str]:
-    """Return the C of a design: ``<name>.h`` and ``<name>.c``."""
+def render(design: Design, *, traced: bool = False) -> dict[str, str]:
+    """Return the C of a design: ``<name>.h`` and ``<name>.c``.
+
+    ``traced``: the same kernels and plan, called by code that tells of each layer, for a program that looks for the
+    first one that is wrong, or for the one that takes so long.
+    """
     environment = _environment()
     name = design.spec.name
-    layers = [_layer(environment, design, kernel) for kernel in design.kernels]
+    layers = [_layer(environment, design, number, kernel) for number, kernel in enumerate(design.kernels)]
     stream = _stream(design)
     variables = {
         "name": name,
@@ -97,6 +105,7 @@ def render(design: Design) -> dict[str, str]:
         "total_macs": sum(layer.macs for layer in layers),
         "pixels": _pixels(design),
         "stream": stream,
+        "traced": traced,
         "portable": False,
         "inputs": _ends(design, design.graph.inputs, input_names(design)),
         "outputs": _ends(design, design.graph.outputs, output_names(design)),
@@ -111,7 +120,7 @@ def render(design: Design) -> dict[str, str]:
     }
 
 
-def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> LayerLine:
+def _layer(environment: jinja2.Environment, design: Design, number: int, kernel: Kernel) -> LayerLine:
     plan, node = design.plan, kernel.node
     taken, y = [plan.placement(name) for name in node.inputs], plan.placement(node.output)
     x = taken[0]
@@ -150,6 +159,9 @@ def _layer(environment: jinja2.Environment, design: Design, kernel: Kernel) -> L
         ram_bytes=ram,
         weight_bytes=sum(table.bytes for table in kernel.tables()),
         macs=macs(design.graph, node),
+        number=number,
+        made=_pointer(design, y),
+        elements=kernel.output.elements,
     )
     each = ""
     if kernel.rows_apart:
@@ -197,6 +209,7 @@ def _stream(design: Design) -> list[StreamedLayer]:
                 unit=row // 4 if words else row,
                 collects=_pointer(design, plan.placement(kernel.node.output)) if index == count - 1 else None,
                 made_row=_row_elements(kernel.output) if kernel.output.is_map else 0,
+                elements=kernel.output.elements,
                 scratch=_scratch(design, kernel),
                 takes_row=bool(kernel.row_parameter),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uc_nn_pio.emit.expressions import affine
+from uc_nn_pio.emit.expressions import affine, times
 from uc_nn_pio.schedule.rows import RowNeed
 
 
@@ -18,7 +18,7 @@ class StreamedLayer:
         window: C expression for its window, of ``row`` elements a row. Rows move in units of ``unit`` elements a row,
             from ``units``.
         collects: C expression for the map that its output rows make up; None where they go to the next layer.
-        made_row: elements of an output row.
+        made_row: elements of an output row, 0 where the output has no rows; ``elements`` of the whole output.
         scratch: C expression, or None.
         takes_row: whether the function is told which row it makes.
     """
@@ -34,6 +34,7 @@ class StreamedLayer:
     unit: int
     collects: str | None
     made_row: int
+    elements: int
     scratch: str | None
     takes_row: bool
 
@@ -44,6 +45,14 @@ class StreamedLayer:
     def made(self, rows: str = "rows") -> str:
         """C: how many whole rows it has made."""
         return _whole(f"{rows}[{self.index + 1}]", self.need.calls)
+
+    def ends(self) -> tuple[str, str]:
+        """C: from where on the call at hand has made whole elements of the output, and how many."""
+        made, calls = f"rows[{self.index + 1}]", self.need.calls
+        if not self.made_row:
+            return "0", f"{made} == {self.need.out - 1} ? {self.elements} : 0"
+        count = f"{self.made_row}" if calls == 1 else f"{made} % {calls} == {calls - 1} ? {self.made_row} : 0"
+        return times(self.made(), self.made_row), count
 
     @property
     def ready(self) -> str:

@@ -1,103 +1,35 @@
 """The same test data through torch, the generated C and, for int8, the integer reference: accuracy, agreement, worst
-difference."""
+difference, and the first layer that is not as the reference has it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uc_nn_pio.boards import Board, load_board
-from uc_nn_pio.design import Design
-from uc_nn_pio.emit.render import input_names, output_names
-from uc_nn_pio.errors import Location, SpecError, ToolError, UcNnError
-from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.errors import Location, SpecError, UcNnError
 from uc_nn_pio.graph.quant import to_int8, to_real
 from uc_nn_pio.reference import integer
 from uc_nn_pio.samples import network_input, read_inputs, read_samples
 from uc_nn_pio.spec import ModelSpec, load_spec
-from uc_nn_pio.validation.host import HostModel, Shapes
+from uc_nn_pio.validation.result import Validation
+from uc_nn_pio.validation.target import Target
 
 if TYPE_CHECKING:
     from uc_nn_pio.converter import Conversion
+
+__all__ = ["Target", "Validation", "load_inputs", "load_samples", "validate"]
 
 BOARDS = {"virtual": "hifive1_virtual", "serial": "hifive1"}
 """Boards that a model is laid out for where the user names none, by what it runs on."""
 
 ON_A_BOARD = 100
 """Samples, where the user says nothing of their number: a UART carries a thousand of them in minutes."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a validation found. ``worst_difference`` is relative to the largest logit of its sample (absolute).
-
-    ``outputs`` counts output values, all samples together; ``integer_differences`` those of an int8 model that are not
-    the integer reference's, of which there must be none. None in float32, where the last bits may differ.
-    ``confusion[label][class]`` counts samples. On a board: ``cycles`` of each run, at ``core_hz``, and how many frames
-    were ``asked_again``.
-    """
-
-    model: str
-    target: str
-    samples: int
-    accuracy: float
-    torch_accuracy: float
-    same_class: int
-    worst_difference: float
-    min_accuracy: float | None
-    precision: str = "float32"
-    outputs: int = 0
-    integer_differences: int | None = None
-    confusion: tuple[tuple[int, ...], ...] = ()
-    cycles: tuple[int, ...] = ()
-    core_hz: int | None = None
-    asked_again: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Accurate enough, and the integers are the reference's."""
-        return (self.min_accuracy is None or self.accuracy >= self.min_accuracy) and not self.integer_differences
-
-    def as_dict(self) -> Mapping[str, Any]:
-        return {**asdict(self), "passed": self.passed}
-
-    def _confused(self) -> list[str]:
-        """The pairs of classes that are taken for each other most often."""
-        wrong = [
-            (count, label, found)
-            for label, row in enumerate(self.confusion)
-            for found, count in enumerate(row)
-            if count and label != found
-        ]
-        most = sorted(wrong, key=lambda item: -item[0])[:5]
-        shown = ", ".join(f"{label} as {found} ({count})" for count, label, found in most)
-        return [f"  confused           {shown}"] if most else []
-
-    def text(self) -> str:
-        limit = "" if self.min_accuracy is None else f" (at least {100 * self.min_accuracy:.2f} % is asked for)"
-        lines = [
-            f"{self.model}, {self.precision}, on {self.target}: {'passed' if self.passed else 'FAILED'}",
-            f"  accuracy           {100 * self.accuracy:.2f} % of {self.samples} samples{limit}",
-            f"  torch's accuracy   {100 * self.torch_accuracy:.2f} %",
-            f"  same class         {self.same_class} of {self.samples}",
-            f"  worst difference   {self.worst_difference:.2e} of the largest output",
-        ]
-        if self.cycles:
-            mean, worst = sum(self.cycles) / len(self.cycles), max(self.cycles)
-            each = f" ({1000 * worst / self.core_hz:.2f} ms at {self.core_hz / 1e6:g} MHz)" if self.core_hz else ""
-            lines.append(f"  cycles             {mean:,.0f} a run, {worst:,} at most{each}")
-        if self.asked_again:
-            lines.append(f"  line               {self.asked_again} frames asked again")
-        lines += self._confused()
-        if self.integer_differences is not None:
-            meaning = "" if self.integer_differences == 0 else ": a defect of the converter or the compiler"
-            lines.append(f"  integer reference  {self.integer_differences} of {self.outputs} outputs differ{meaning}")
-        return "\n".join(lines)
 
 
 def validate(
@@ -135,85 +67,74 @@ def validate(
     inputs, labels = {name: values[:count] for name, values in inputs.items()}, labels[:count]
     made_for = load_board(board or BOARDS[kind]) if board or kind in BOARDS else None
     conversion = convert(spec, made_for)
-    about: dict[str, Any] = {}
-    if kind == "host":
-        with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
-            host = HostModel(conversion.files, spec.name, ends_of(conversion.design), Path(folder))
-            target, differences = _outputs(host, conversion.design.graph, inputs)
-    else:
-        assert made_for is not None
-        target, differences, about = _on_a_board(conversion, made_for, on, inputs, faults)
     tokens = {each.name for each in spec.inputs if each.tokens is not None}
-    given = [values.astype(np.int64) if name in tokens else values for name, values in inputs.items()]
-    expected = run_module(load_model(spec), *given)
-    target, expected = target.reshape(len(labels), -1), expected.reshape(len(labels), -1)
+    to_torch = [values.astype(np.int64) if name in tokens else values for name, values in inputs.items()]
+    expected = run_module(load_model(spec), *to_torch).reshape(len(labels), -1)
+    with target_of(conversion, made_for, on, faults) as target:
+        return _compare(conversion, target, inputs, labels, expected)
+
+
+@contextmanager
+def target_of(conversion: Conversion, board: Board | None, on: str, faults: Sequence[str]) -> Iterator[Target]:
+    """What runs the network, for as long as it is needed."""
+    if on == "host":
+        from uc_nn_pio.validation.host_target import HostTarget
+
+        with tempfile.TemporaryDirectory(prefix="uc_nn_") as folder:
+            yield HostTarget(conversion, Path(folder))
+    else:
+        from uc_nn_pio.validation.board import on_a_board
+
+        assert board is not None
+        with on_a_board(conversion, board, on, faults) as target:
+            yield target
+
+
+def _compare(
+    conversion: Conversion,
+    target: Target,
+    inputs: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    expected: np.ndarray,
+) -> Validation:
+    """``expected``: torch's (first) output, (N, elements)."""
+    graph, spec = conversion.design.graph, conversion.design.spec
+    last = graph.tensor(graph.outputs[0])
+    own = {
+        name: values if graph.tensor(name).quant is None else to_int8(values, graph.tensor(name).quant)
+        for name, values in inputs.items()
+    }
+    made = target.run(own)
+    found = made[last.name] if last.quant is None else to_real(made[last.name], last.quant)
+    found = found.reshape(len(labels), -1)
     scale = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
-    confusion = np.zeros((max(int(labels.max()) + 1, target.shape[1]), target.shape[1]), int)
-    np.add.at(confusion, (labels, target.argmax(axis=1)), 1)
+    worst = np.abs(found - expected).max(axis=1) / scale
+    suspicion, differences = worst, None
+    if last.quant is not None:
+        wanted = integer.outputs_batch(graph, own)
+        wrong = sum((made[name] != wanted[name]).reshape(len(labels), -1).sum(axis=1) for name in graph.outputs)
+        differences = int(np.sum(wrong))
+        suspicion = wrong if differences else worst
+    suspect = int(np.argmax(suspicion))
+    confusion = np.zeros((max(int(labels.max()) + 1, found.shape[1]), found.shape[1]), int)
+    np.add.at(confusion, (labels, found.argmax(axis=1)), 1)
     return Validation(
         model=spec.name,
-        target=on,
+        target=target.name,
         samples=len(labels),
-        accuracy=float((target.argmax(axis=1) == labels).mean()),
+        accuracy=float((found.argmax(axis=1) == labels).mean()),
         torch_accuracy=float((expected.argmax(axis=1) == labels).mean()),
-        same_class=int((target.argmax(axis=1) == expected.argmax(axis=1)).sum()),
-        worst_difference=float((np.abs(target - expected).max(axis=1) / scale).max()),
-        min_accuracy=spec.validate.min_accuracy,
+        same_class=int((found.argmax(axis=1) == expected.argmax(axis=1)).sum()),
+        worst_difference=float(worst.max()),
+        min_accuracy=spec.validate.min_accuracy if spec.validate else None,
         precision=conversion.design.precision,
-        outputs=target.size,
+        outputs=sum(values.size for values in made.values()),
         integer_differences=differences,
         confusion=tuple(map(tuple, confusion.tolist())),
-        **about,
+        traced_sample=suspect,
+        layers=target.check({name: values[suspect : suspect + 1] for name, values in own.items()}),
+        **target.about(),
     )
-
-
-def _on_a_board(
-    conversion: Conversion, board: Board, on: str, inputs: Mapping[str, np.ndarray], faults: Sequence[str]
-) -> tuple[np.ndarray, int | None, dict[str, Any]]:
-    """As :func:`_outputs`, and what the board says besides."""
-    from uc_nn_pio.validation.board import outputs_of
-
-    graph = conversion.design.graph
-    last = graph.tensor(graph.outputs[0])
-    values = next(iter(inputs.values()))
-    entry = graph.tensor(graph.inputs[0])
-    given = values if entry.quant is None else to_int8(values, entry.quant)
-    found, cycles, hello, again = outputs_of(conversion, board, on, given, faults)
-    about = {"cycles": tuple(cycles), "core_hz": hello.core_hz, "asked_again": again}
-    if last.quant is None:
-        return found, None, about
-    expected = integer.outputs_batch(graph, given)[last.name]
-    return to_real(found, last.quant), int((found != expected).sum()), about
-
-
-def _outputs(host: HostModel, graph: Graph, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int | None]:
-    """The C's (first) output as float32, and how many integers of all outputs are not the reference's; None in
-    float32."""
-    entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
-    first = next(iter(host.output_shapes))
-
-    def named(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A single input has no name of its own in the C."""
-        return dict(zip(host.input_shapes, values.values(), strict=True))
-
-    if host.quant is None:
-        return host.run_named(named(inputs))[first], None
-    if host.quant != (entry.quant, last.quant):
-        raise ToolError("the header's scales are not those of the network", where=f"{host.name}.h")
-    integers = {name: to_int8(values, graph.tensor(name).quant) for name, values in inputs.items()}
-    found = host.run_named(named(integers), integers=True)
-    expected = integer.outputs_batch(graph, integers)
-    wrong = sum(int((made != expected[name]).sum()) for made, name in zip(found.values(), graph.outputs, strict=True))
-    return to_real(found[first], last.quant), wrong
-
-
-def ends_of(design: Design) -> tuple[Shapes, Shapes]:
-    """Shapes of a model's input and output, of several by their names: what :class:`HostModel` takes."""
-    graph, found = design.graph, []
-    for tensors, names in ((graph.inputs, input_names(design)), (graph.outputs, output_names(design))):
-        shapes = [graph.tensor(name).shape for name in tensors]
-        found.append(dict(zip(names, shapes, strict=True)) if names else shapes[0])
-    return found[0], found[1]
 
 
 def load_inputs(spec: ModelSpec) -> tuple[dict[str, np.ndarray], np.ndarray]:

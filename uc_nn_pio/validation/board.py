@@ -6,9 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -16,11 +17,15 @@ import numpy as np
 from uc_nn_pio.bench.toolchain import compile_model, link
 from uc_nn_pio.boards import Board
 from uc_nn_pio.converter import Conversion
-from uc_nn_pio.errors import BoardError, ToolError, UnsupportedError
+from uc_nn_pio.design import Design
+from uc_nn_pio.emit.render import input_names, output_names
+from uc_nn_pio.errors import BoardError, ToolError
+from uc_nn_pio.graph.ir import Tensor
 from uc_nn_pio.graph.layout import from_memory, to_memory
 from uc_nn_pio.pio.board_files import render_board_files
 from uc_nn_pio.resources import resources
-from uc_nn_pio.validation.link import Hello, outputs_on, serial_link
+from uc_nn_pio.validation.layers import BoardLayer, LayerCheck, check_words, expected_layers
+from uc_nn_pio.validation.link import PATIENCE_S, Link, meet, serial_link
 
 START_S = 30.0
 HASH_BYTES = 8
@@ -36,7 +41,6 @@ def build_firmware(conversion: Conversion, board: Board, folder: Path) -> Path:
 
     Raises:
         BoardError: the drivers are not for this board's chip.
-        UnsupportedError: several inputs or outputs.
         ToolError: no cross compiler.
     """
     if not board.chip.startswith("fe310"):
@@ -45,28 +49,37 @@ def build_firmware(conversion: Conversion, board: Board, folder: Path) -> Path:
             why="its drivers are for the FE310",
             next_step="custom_uc_nn_samples runs test samples on any board (docs/boards.md)",
         )
-    design = conversion.design
-    if len(design.graph.inputs) > 1 or len(design.graph.outputs) > 1:
-        raise UnsupportedError(
-            "a model with several inputs or outputs is not validated on a board",
-            where=conversion.name,
-            next_step="uc-nn validate --on host",
-        )
     template = (resources("firmware_template") / "validate" / "main.c.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
+    design = conversion.design
     main = environment.from_string(template).render(
         model=conversion.name,
         MODEL=conversion.name.upper(),
         element="float" if design.precision == "float32" else "int8_t",
         hash=", ".join(f"0x{byte:02X}" for byte in hash_of(conversion)),
+        inputs=_ends(design, "input", design.graph.inputs, input_names(design)),
+        outputs=_ends(design, "output", design.graph.outputs, output_names(design)),
     )
-    for name, text in {**conversion.files, **render_board_files(board), "main.c": main}.items():
+    for name, text in {**conversion.traced, **render_board_files(board), "main.c": main}.items():
         (folder / name).write_text(text, encoding="utf-8")
     compile_model(folder, conversion, board)
     link(folder, board, ["main.c", "model.o"], "validate")
     return folder / "validate.elf"
+
+
+def _ends(design: Design, what: str, tensors: Sequence[str], names: Sequence[str]) -> list[dict[str, object]]:
+    """Inputs or outputs: the C function that gives their place, and their bytes."""
+    functions = [f"{what}_{name}" for name in names] or [what]
+    return [
+        {"function": function, "bytes": _bytes_of(design.graph.tensor(tensor))}
+        for function, tensor in zip(functions, tensors, strict=True)
+    ]
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return tensor.elements * np.dtype(tensor.dtype.value).itemsize
 
 
 @contextmanager
@@ -97,29 +110,82 @@ def virtual_board(elf: Path, board: Board, faults: Sequence[str] = ()) -> Iterat
             process.terminate()
 
 
-def outputs_of(
-    conversion: Conversion, board: Board, on: str, inputs: np.ndarray, faults: Sequence[str] = ()
-) -> tuple[np.ndarray, list[int], Hello, int]:
-    """Outputs (N, ...) in torch's order of inputs (N, ...) of the model's own element type; cycles of each; what the
-    board says of itself; and how many frames were asked again.
+class BoardTarget:
+    """A model on a board that has answered. Several inputs go there one behind another, and outputs come so."""
 
-    ``on`` is ``virtual`` or ``serial:PORT``.
+    def __init__(self, conversion: Conversion, name: str, link: Link) -> None:
+        self.name, self._design, self._link, self._report = name, conversion.design, link, conversion.report
+        graph = self._design.graph
+        self._inputs = [graph.tensor(tensor) for tensor in graph.inputs]
+        self._outputs = [graph.tensor(tensor) for tensor in graph.outputs]
+        self._output_bytes = sum(map(_bytes_of, self._outputs))
+        input_bytes = sum(map(_bytes_of, self._inputs))
+        layers = len(self._design.kernels)
+        self.hello = meet(link, hash_of(conversion), input_bytes, self._output_bytes, layers)
+        self.cycles: list[int] = []
+
+    def _samples(self, inputs: Mapping[str, np.ndarray]) -> list[bytes]:
+        """Each sample as the board takes it."""
+        flat = [
+            np.ascontiguousarray(to_memory(inputs[each.name], rank=len(each.shape)), each.dtype.value)
+            for each in self._inputs
+        ]
+        return [b"".join(values.tobytes() for values in sample) for sample in zip(*flat, strict=True)]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found: dict[str, list[np.ndarray]] = {each.name: [] for each in self._outputs}
+        for sample in self._samples(inputs):
+            output, cycles = self._link.run(sample, self._output_bytes)
+            self.cycles.append(cycles)
+            at = 0
+            for each in self._outputs:
+                size = _bytes_of(each)
+                found[each.name].append(np.frombuffer(output[at : at + size], each.dtype.value))
+                at += size
+        return {each.name: from_memory(np.stack(found[each.name]), each.shape) for each in self._outputs}
+
+    def check(self, sample: Mapping[str, np.ndarray]) -> tuple[LayerCheck, ...]:
+        (one,) = self._samples(sample)
+        design, said = self._design, self._link.trace(one, len(self._design.kernels))
+        predicted = [(layer.get("predicted") or {}).get("cycles") for layer in self._report["layers"]]
+        return check_words(
+            design, expected_layers(design, sample), [BoardLayer(cycles, word) for cycles, word in said], predicted
+        )
+
+    def about(self) -> Mapping[str, Any]:
+        return {
+            "cycles": tuple(self.cycles),
+            "core_hz": self.hello.core_hz,
+            "asked_again": self._link.asked_again,
+        }
+
+
+@contextmanager
+def on_a_board(conversion: Conversion, board: Board, on: str, faults: Sequence[str] = ()) -> Iterator[BoardTarget]:
+    """A board with the model, ``on`` the ``virtual`` one or ``serial:PORT``, for as long as it is needed.
+
+    Raises:
+        LinkError: it does not answer, or has another network.
+        UcNnError: as :func:`build_firmware` and :func:`virtual_board`.
     """
-    graph = conversion.design.graph
-    entry, last = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
-    samples = np.ascontiguousarray(to_memory(inputs, rank=len(entry.shape)))
 
-    def met(port: str) -> tuple[np.ndarray, list[int], Hello, int]:
-        line = serial_link(port)
+    @contextmanager
+    def met(port: str, **patience: float) -> Iterator[BoardTarget]:
+        line = serial_link(port, **patience)
         try:
-            flat, cycles, hello = outputs_on(line, samples, hash_of(conversion), last.elements)
+            yield BoardTarget(conversion, on, line)
         finally:
             line.close()
-        return from_memory(flat, last.shape), cycles, hello, line.asked_again
 
     if on.startswith("serial:"):
-        return met(on.removeprefix("serial:"))
+        predicted = conversion.report.get("predicted") or {}
+        run_s = 2 * predicted["cycles"] / predicted["core_hz"] if predicted.get("core_hz") else 0.0
+        with met(on.removeprefix("serial:"), run_s=run_s) as target:
+            yield target
+        return
     with tempfile.TemporaryDirectory(prefix="uc_nn_validate_") as temporary:
         elf = build_firmware(conversion, board, Path(temporary))
-        with virtual_board(elf, board, faults) as port:
-            return met(port)
+        # Nothing is lost on its line but what a fault takes, however slow this computer is.
+        patience = {} if faults else {"answer_s": PATIENCE_S}
+        with virtual_board(elf, board, faults) as port, met(port, **patience) as target:
+            yield target

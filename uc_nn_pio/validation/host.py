@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,31 @@ from uc_nn_pio.graph.quant import QuantParams, to_int8, to_real
 
 STRICT_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-ffp-contract=off")
 
+
+_TELL = """\
+/* Hands what the traced network tells to whoever asked for it. */
+#include "{name}.h"
+
+static void (*listener)(int32_t layer, const void *made, int32_t at, int32_t count);
+
+void {name}_tell(void (*function)(int32_t layer, const void *made, int32_t at, int32_t count))
+{{
+    listener = function;
+}}
+
+void {name}_layer_begins(int32_t layer)
+{{
+    (void)layer;
+}}
+
+void {name}_layer_ends(int32_t layer, const {element} *made, int32_t at, int32_t count)
+{{
+    if (listener != 0) {{
+        listener(layer, made, at, count);
+    }}
+}}
+"""
+_LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
 
 Shapes = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 ONLY_INPUT, ONLY_OUTPUT = "input", "output"
@@ -59,6 +84,10 @@ class HostModel:
             for end in (ends if self.quant else ())
         }
         self._element = np.dtype(self.precision)
+        self.traced = f"void {name}_layer_ends(" in header
+        if self.traced:
+            element = "int8_t" if self.quant else "float"
+            files = {**files, f"{name}_tell.c": _TELL.format(name=name, element=element)}
         library = _compile(files, name, folder, compiler)
         self._library = ctypes.CDLL(str(library))
         self._context = (ctypes.c_uint8 * int(_define(header, name, "CONTEXT_BYTES")))()
@@ -137,6 +166,32 @@ class HostModel:
             out.append(self._finish())
         return self._real(from_memory(np.stack(out), self.output_shape))
 
+    def trace(self, inputs: Mapping[str, np.ndarray], elements: Sequence[int]) -> list[np.ndarray | None]:
+        """What each layer has made of one sample (inputs by name, (1, ...) each, of the model's own type): its
+        ``elements`` in memory's order, or as many as it has told of; None of a layer without code of its own.
+
+        Raises:
+            ToolError: this is not the traced C.
+        """
+        if not self.traced:
+            raise ToolError("this C tells nothing of its layers", where=f"{self.name}.h")
+        made = [np.zeros(count, self._element) for count in elements]
+        told = [0] * len(made)
+
+        @_LISTENER
+        def listen(layer: int, at: int, first: int, count: int) -> None:
+            if count:
+                ctypes.memmove(made[layer][first:].ctypes.data, at, count * self._element.itemsize)
+                told[layer] += count
+
+        tell = getattr(self._library, f"{self.name}_tell")
+        tell(listen)
+        try:
+            self.run_named(inputs, integers=True)
+        finally:
+            tell(None)
+        return [values[:count] if count else None for values, count in zip(made, told, strict=True)]
+
     def argmax(self) -> int:
         """The class of the last run, as the C says it."""
         return int(getattr(self._library, f"{self.name}_argmax")(self._context))
@@ -191,7 +246,8 @@ def _compile(files: Mapping[str, str], name: str, folder: Path, compiler: str) -
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
     library = folder / f"{name}.so"
-    command = [compiler, *STRICT_FLAGS, "-O2", "-fPIC", "-shared", f"{name}.c", "-o", str(library)]
+    sources = sorted(file for file in files if file.endswith(".c"))
+    command = [compiler, *STRICT_FLAGS, "-O2", "-fPIC", "-shared", *sources, "-o", str(library)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError("the generated C does not compile", where=f"{name}.c", why=done.stderr.strip())

@@ -12,9 +12,8 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import serial
 
 from uc_nn_pio.errors import UcNnError
@@ -24,13 +23,19 @@ MOST = 128
 """Bytes of a payload."""
 
 CHUNK = MOST - 4
+VERSION = 2
+
 ANSWER_S = 0.4
 """Within so much time a frame is answered, or it was lost."""
 
-_HELLO = "<B8s4I"
+_HELLO = "<B8s5I"
+_LAYER = "<2I"
+_MOST_LAYERS = MOST // struct.calcsize(_LAYER)
 
 PATIENCE_S = 30.0
 BAUD = 115_200
+
+Answer = TypeVar("Answer")
 
 
 class LinkError(UcNnError):
@@ -84,19 +89,27 @@ class Hello:
     output_bytes: int
     context_bytes: int
     core_hz: int
+    layers: int
 
 
 @dataclass
 class Link:
-    """One board. ``open`` gives a port like pyserial's; ``asked_again`` counts frames that were sent once more."""
+    """One board. ``open`` gives a port like pyserial's; ``asked_again`` counts frames that were sent once more, to a
+    board that had answered before.
+
+    A frame that has no answer within ``answer_s`` was lost; one that sets the network going takes ``run_s`` besides.
+    """
 
     open: Callable[[], Any]
     where: str
     patience: float = PATIENCE_S
+    answer_s: float = ANSWER_S
+    run_s: float = 0.0
     asked_again: int = 0
     _port: Any = None
     _number: int = 0
     _met: bool = False
+    _answered: bool = False
 
     def ask(self, kind: bytes, payload: bytes = b"") -> bytes:
         """The answer's payload.
@@ -109,8 +122,7 @@ class Link:
         sent = frame(kind, self._number, payload)
         deadline, first = time.monotonic() + self.patience, True
         while time.monotonic() < deadline:
-            if not first:
-                self.asked_again += 1
+            self.asked_again += not first and self._answered
             first = False
             try:
                 answer = self._once(sent, kind)
@@ -125,6 +137,7 @@ class Link:
                 time.sleep(0.2)
                 continue
             if answer is not None:
+                self._answered = True
                 return answer
         raise LinkError(
             f"the board on {self.where} does not answer",
@@ -137,11 +150,14 @@ class Link:
             self._port = self.open()
             self._met = True
         self._port.write(sent)
-        buffer, limit = bytearray(), time.monotonic() + ANSWER_S
+        wait = (self.answer_s if self._answered else min(self.answer_s, ANSWER_S)) + (
+            self.run_s if kind in b"IR" else 0
+        )
+        buffer, limit = bytearray(), time.monotonic() + wait
         while time.monotonic() < limit:
             data = self._port.read(256)
             if data:
-                limit = time.monotonic() + ANSWER_S
+                limit = time.monotonic() + wait
             buffer += data
             for got, number, payload in frames_in(buffer):
                 if number != self._number:
@@ -160,7 +176,7 @@ class Link:
 
     def hello(self) -> Hello:
         said = self.ask(b"H")
-        if said[:1] != b"\x01" or len(said) != struct.calcsize(_HELLO):
+        if said[:1] != bytes([VERSION]) or len(said) != struct.calcsize(_HELLO):
             raise LinkError(
                 f"the firmware on {self.where} speaks another version of the protocol",
                 next_step="make it anew: uc-nn validate SPEC --firmware FILE",
@@ -169,47 +185,61 @@ class Link:
         return Hello(name, *sizes)
 
     def run(self, sample: bytes, output_bytes: int) -> tuple[bytes, int]:
-        """The output's bytes of one sample, and the cycles of the run; begun again where the board forgot it."""
+        """The outputs' bytes of one sample, and the cycles of the run; begun again where the board forgot it."""
+        return self._insist(lambda: self._run(sample, output_bytes))
+
+    def trace(self, sample: bytes, layers: int) -> list[tuple[int, int]]:
+        """Cycles of each layer, and the word that stands for its output, of one sample."""
+
+        def once() -> list[tuple[int, int]]:
+            self._begin(sample, traced=True)
+            found: list[tuple[int, int]] = []
+            while len(found) < layers:
+                count = min(_MOST_LAYERS, layers - len(found))
+                found += struct.iter_unpack(_LAYER, self.ask(b"L", struct.pack("<HB", len(found), count)))
+            return found
+
+        return self._insist(once)
+
+    def _insist(self, once: Callable[[], Answer]) -> Answer:
         for _ in range(10):
-            try:
-                self.ask(b"S")
-                for at in range(0, len(sample), CHUNK):
-                    self.ask(b"I", struct.pack("<I", at) + sample[at : at + CHUNK])
-                cycles, _ = struct.unpack("<Ii", self.ask(b"R"))
-                output = b""
-                while len(output) < output_bytes:
-                    count = min(MOST, output_bytes - len(output))
-                    output += self.ask(b"O", struct.pack("<IB", len(output), count))
-                return output, cycles
-            except Restarted:
-                continue
+            with contextlib.suppress(Restarted):
+                return once()
         raise LinkError(f"the board on {self.where} loses every sample", next_step="look at its power and its cable")
 
+    def _begin(self, sample: bytes, traced: bool = False) -> int:
+        """Runs a sample; its cycles."""
+        self.ask(b"S", bytes([traced]))
+        for at in range(0, len(sample), CHUNK):
+            self.ask(b"I", struct.pack("<I", at) + sample[at : at + CHUNK])
+        cycles, _ = struct.unpack("<Ii", self.ask(b"R"))
+        return cycles
 
-def serial_link(port: str, patience: float = PATIENCE_S) -> Link:
+    def _run(self, sample: bytes, output_bytes: int) -> tuple[bytes, int]:
+        cycles, output = self._begin(sample), b""
+        while len(output) < output_bytes:
+            count = min(MOST, output_bytes - len(output))
+            output += self.ask(b"O", struct.pack("<IB", len(output), count))
+        return output, cycles
+
+
+def serial_link(port: str, answer_s: float = ANSWER_S, run_s: float = 0.0) -> Link:
     """A link over whatever pyserial opens."""
-    return Link(lambda: serial.serial_for_url(port, baudrate=BAUD, timeout=0.02), port, patience)
+    return Link(lambda: serial.serial_for_url(port, baudrate=BAUD, timeout=0.02), port, answer_s=answer_s, run_s=run_s)
 
 
-def outputs_on(
-    link: Link, samples: np.ndarray, expected_hash: bytes, outputs: int
-) -> tuple[np.ndarray, list[int], Hello]:
-    """Outputs (N, ``outputs``) of samples (N, elements) in memory's order, of their element type; cycles of each.
+def meet(link: Link, expected_hash: bytes, input_bytes: int, output_bytes: int, layers: int) -> Hello:
+    """What the board says of itself.
 
     Raises:
-        LinkError: the board does not answer, or has another network.
+        LinkError: it does not answer, or has another network.
     """
     hello = link.hello()
-    size = samples.dtype.itemsize
-    if hello.hash != expected_hash or hello.input_bytes != samples[0].nbytes or hello.output_bytes != outputs * size:
+    wanted = (expected_hash, input_bytes, output_bytes, layers)
+    if (hello.hash, hello.input_bytes, hello.output_bytes, hello.layers) != wanted:
         raise LinkError(
             f"the firmware on {link.where} has another network",
             why=f"its hash begins with {hello.hash.hex()}, the spec's with {expected_hash.hex()}",
             next_step="uc-nn validate SPEC --firmware FILE makes the firmware for this one",
         )
-    found, cycles = [], []
-    for sample in samples:
-        output, taken = link.run(sample.tobytes(), hello.output_bytes)
-        found.append(np.frombuffer(output, samples.dtype))
-        cycles.append(taken)
-    return np.stack(found), cycles, hello
+    return hello
