@@ -210,10 +210,11 @@ def _convert(args: argparse.Namespace) -> int:
     conversion = _conversion(args)
     if args.check:
         return _stale(args.output, conversion.files)
-    for path in write_files(args.output, conversion.files):
+    files = dict(conversion.files)
+    if args.depfile:  # with the others, so that all are written or none; an absolute path stays what it is
+        files[str(args.depfile.absolute())] = _depfile(args.output, conversion)
+    for path in write_files(args.output, files)[: len(conversion.files)]:
         print(terminal(str(path)))
-    if args.depfile:
-        write_files(args.depfile.parent, {args.depfile.name: _depfile(args.output, conversion)})
     return 0
 
 
