@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uc_nn_pio import __version__
+from uc_nn_pio import __version__, progress
 from uc_nn_pio.commands import epilog
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.escape import terminal
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = args.run(args) or 0
+        # of data that go to another program nothing else is to be seen
+        with progress.shown(not getattr(args, "json", False) or sys.stdout.isatty()):
+            code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except UcNnError as error:

@@ -61,7 +61,9 @@ Generated from the parsers (`python -m uc_nn_pio.commands`); `uc-nn VERB --help`
 Results go to standard output, errors and remarks to standard error; an error says what, where, why and the next step.
 With `--json` the result is one JSON value, and nothing else is on standard output. What `convert`, `report`,
 `calibrate`, `guess`, `update` and `--profile` write is written whole, and all of it or nothing: where they fail, as on
-a full disk, what was there stays. Nothing is coloured but the picture that `uc-nn monitor` draws on a terminal.
+a full disk, what was there stays. Work of more than half a second shows a bar on standard error where that is a
+terminal; with `--json`, only if standard output is one as well. Nothing is coloured but the picture that
+`uc-nn monitor` draws on a terminal.
 
 ## Exit codes
 
