@@ -1,7 +1,8 @@
 """The command line, ``uc-nn``. Each verb is a thin caller of a function that Python code can call as well.
 
 Exit codes: 0 done, 1 a check failed (validation under its limit, a wrong digit), 2 a mistake of the user's that the
-message explains, 3 the virtual board stopped the firmware, 130 interrupted.
+message explains, 3 the virtual board stopped the firmware, 130 interrupted; :mod:`uc_nn_pio.commands` has those of each
+verb.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uc_nn_pio import __version__
+from uc_nn_pio import __version__, progress
+from uc_nn_pio.commands import epilog
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.escape import terminal
 
@@ -31,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = args.run(args) or 0
+        # of data that go to another program nothing else is to be seen
+        with progress.shown(not getattr(args, "json", False) or sys.stdout.isatty()):
+            code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except UcNnError as error:
@@ -63,14 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="uc-nn",
         description="PyTorch networks as fused C kernels inside a PlatformIO build.",
         epilog="exit codes: 0 done, 1 a check failed, 2 a mistake that the message explains, 3 the virtual board "
-        "stopped the firmware",
+        "stopped the firmware, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"uc-nn {__version__}")
     parser.set_defaults(run=None)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
 
     new = _verb(verbs, "new", _new, "make a PlatformIO project", "uc-nn new mydigit --example lenet5_camera")
-    new.add_argument("folder", type=Path)
+    new.add_argument("folder", type=Path, help="where to make it")
     new.add_argument("--board", default="hifive1_virtual", help="board of the default environment (%(default)s)")
     new.add_argument("--example", default=None, help="copy the model of an example (lenet5_camera)")
     new.add_argument("--spec", type=Path, default=None, help="a model spec of yours to put into the project")
@@ -153,12 +157,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.add_argument("--json", action="store_true", help="as JSON")
 
-    _module_verb(verbs, "setup", "uc_nn_pio.pio.setup", "put platform uc_nn into a PlatformIO core folder")
-    _module_verb(verbs, "update", "uc_nn_pio.pio.update", "bring a project's copies of this package's files up")
-    _module_verb(verbs, "doctor", "uc_nn_pio.doctor", "what of this machine is there, and what to do about the rest")
-    _module_verb(verbs, "board", "uc_nn_pio.virtual.cli", "the virtual HiFive1")
-    _module_verb(verbs, "monitor", "uc_nn_pio.monitor", "what a board prints, drawn where the terminal can")
-    _module_verb(verbs, "demo", "uc_nn_pio.pio.demo", "ten digits through the virtual camera")
+    for name, module, what, example in (
+        ("setup", "uc_nn_pio.pio.setup", "put platform uc_nn into a PlatformIO core folder", "uc-nn setup --offline"),
+        (
+            "update",
+            "uc_nn_pio.pio.update",
+            "bring a project's copies of this package's files up",
+            "uc-nn update --dry-run",
+        ),
+        ("doctor", "uc_nn_pio.doctor", "what of this machine is there, and what to do about the rest", "uc-nn doctor"),
+        ("board", "uc_nn_pio.virtual.cli", "the virtual HiFive1", "uc-nn board run firmware.elf --seconds 2"),
+        (
+            "monitor",
+            "uc_nn_pio.monitor",
+            "what a board prints, drawn where the terminal can",
+            "uc-nn monitor /dev/ttyUSB1",
+        ),
+        ("demo", "uc_nn_pio.pio.demo", "ten digits through the virtual camera", "uc-nn demo --timeout 300"),
+    ):
+        owner = importlib.import_module(module)
+        owner.add_arguments(_verb(verbs, name, owner.run, what, example))
     return parser
 
 
@@ -170,18 +188,14 @@ def _verb(
     example: str,
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(
-        name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}"
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=epilog(name, example),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
-
-
-def _module_verb(verbs: argparse._SubParsersAction, name: str, module: str, what: str) -> None:
-    """A verb whose arguments and work are a module's ``add_arguments(parser)`` and ``run(args)``."""
-    owner = importlib.import_module(module)
-    parser = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
-    owner.add_arguments(parser)
-    parser.set_defaults(run=owner.run)
 
 
 def _spec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -210,10 +224,11 @@ def _convert(args: argparse.Namespace) -> int:
     conversion = _conversion(args)
     if args.check:
         return _stale(args.output, conversion.files)
-    for path in write_files(args.output, conversion.files):
+    files = dict(conversion.files)
+    if args.depfile:  # with the others, so that all are written or none; an absolute path stays what it is
+        files[str(args.depfile.absolute())] = _depfile(args.output, conversion)
+    for path in write_files(args.output, files)[: len(conversion.files)]:
         print(terminal(str(path)))
-    if args.depfile:
-        write_files(args.depfile.parent, {args.depfile.name: _depfile(args.output, conversion)})
     return 0
 
 

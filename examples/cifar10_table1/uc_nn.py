@@ -11,6 +11,8 @@ the converter itself, or an output that is missing or was edited. docs/platformi
 """
 
 import difflib
+import errno
+import glob
 import hashlib
 import importlib.util
 import json
@@ -19,6 +21,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+    import msvcrt
 
 MANIFEST_VERSION = 4
 OPTIONS = (
@@ -29,6 +38,8 @@ PREFIX = "custom_uc_nn_"
 CONVERTER_SUFFIXES = (".py", ".j2", ".json", ".ld", ".c", ".h", ".S")
 CONVERTER_SKIPPED = ("__pycache__", "virtual", "examples", "platform")
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONEXEPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+NEW, OLD = ".uc-nn-new", ".uc-nn-old"  # suffixes of files that are being put into place: uc_nn_pio.files
+LOCK_VARIABLE = "UC_NN_BUILD_LOCK"  # tells a build that was started by this one that it need not wait for it
 STACK_SCRIPT = "uc_nn_stack.py"
 STACK_GUARD = 16  # bytes at the foot of the stack: fe310_stack.h
 FIRST_STACK = 16  # of the first link, from which the need is computed
@@ -46,9 +57,14 @@ def file_digest(path):
     """sha256 of a file with line ends as LF, so that it is the same in every checkout; ``None`` where there is none."""
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read().replace(b"\r\n", b"\n")).hexdigest()
+            return data_digest(file.read())
     except OSError:
         return None
+
+
+def data_digest(data):
+    """sha256 of a file's bytes, see :func:`file_digest`."""
+    return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def converter_digest(roots):
@@ -294,6 +310,41 @@ def output_folder(env, options):
     return os.path.join(env.subst("$PROJECT_DIR"), named, env.subst("$PIOENV")) if named else private_folder(env)
 
 
+def wait_for_other_builds(env):
+    """Return when no other build of this project and environment runs; none begins before this process has ended.
+
+    Two of them would write the same generated files, object files and firmware. The system itself gives the lock back
+    when the process ends, however it does.
+    """
+    folder, name = os.path.split(private_folder(env))
+    path = os.path.join(folder, f".{name}.lock")  # not in the folder: uc_nn_clean removes that
+    if os.environ.get(LOCK_VARIABLE) == path:
+        return
+    os.makedirs(folder, exist_ok=True)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # never closed, and not inherited by what the build starts
+    waits = False
+    while not take(lock):
+        if not waits:
+            print(f"uc_nn: another build of environment {env.subst('$PIOENV')} is running; waiting for its end")
+            sys.stdout.flush()
+        waits = True
+        time.sleep(0.1)
+    os.environ[LOCK_VARIABLE] = path
+
+
+def take(lock):
+    """Whether this process has the lock now; also true where the file system knows none."""
+    try:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            os.lseek(lock, 0, os.SEEK_SET)
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
 def convert(env, options, wanted, output, reason):
     """Run the converter.
 
@@ -457,9 +508,13 @@ def clean(env, output):
         if file_digest(os.path.join(output, name)) == digest
     ]
     paths += [os.path.join(output, "manifest.json"), os.path.join(private_folder(env), "request.json")]
+    folders = {os.path.dirname(path) for path in paths}
+    for folder in folders:  # what a conversion that was killed left behind
+        paths += glob.glob(os.path.join(glob.escape(folder), ".*" + NEW))
+        paths += glob.glob(os.path.join(glob.escape(folder), ".*" + OLD))
     for path in filter(os.path.isfile, paths):
         os.remove(path)
-    for folder in sorted({os.path.dirname(path) for path in paths}, key=len, reverse=True):
+    for folder in sorted(folders, key=len, reverse=True):
         if os.path.isdir(folder) and not os.listdir(folder):
             os.rmdir(folder)
 
@@ -514,12 +569,15 @@ def main(env, targets):
     output = output_folder(env, options)
     wanted = what_is_wanted(env, options)
     add_targets(env, options, wanted, output)
+    looks_only = env.IsIntegrationDump() or "envdump" in targets
+    if not looks_only:
+        wait_for_other_builds(env)
     if "uc_nn_clean" in targets:
         return
     stack = stack_bytes(options)
     manifest = read_manifest(output)
     reason = stale_because(manifest, wanted, env.subst("$PROJECT_DIR"), output)
-    if reason and (env.IsIntegrationDump() or "envdump" in targets):
+    if reason and looks_only:
         # An editor merely opened the folder: nothing of the user's runs.
         sys.stderr.write(f"uc_nn: warning: the C of the networks is not up to date ({reason}); pio run makes it\n")
     elif reason:
@@ -538,4 +596,11 @@ if "Import" in globals():  # SCons gives its scripts this function; it is missin
         main(env, list(COMMAND_LINE_TARGETS))  # noqa: F821
     except BuildError as error:
         sys.stderr.write(f"{error}\n")
+        env.Exit(1)  # noqa: F821
+    except OSError as error:
+        sys.stderr.write(
+            f"{error.filename or '.pio'}: error: {error.strerror or error}\n"
+            "  why:  the build keeps its files there; the generated C of the last build is as it was\n"
+            "  next: free space, or see that you may write there\n"
+        )
         env.Exit(1)  # noqa: F821

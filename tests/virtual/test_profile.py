@@ -188,5 +188,6 @@ def test_a_wrong_suffix_is_told_before_the_run(elf, tmp_path, profile):
     assert "no form has this suffix" in done.stderr
     assert done.stdout == ""
     assert check_target("-") == ".txt"
+    (tmp_path / "file").touch()
     with pytest.raises(VirtualBoardError, match="cannot be written"):
-        write(profile, str(tmp_path / "nowhere" / "p.txt"))
+        write(profile, str(tmp_path / "file" / "p.txt"))

@@ -57,12 +57,15 @@ def install(core: Path, folder: str, content: Content, facts: Mapping[str, Any] 
     if old is None:
         note["created"] = _make_parents(core, target)
     target.mkdir(exist_ok=True)
+    if old is None:
+        # First of all, so that a folder of which only a part was made is known as ours and is completed or removed.
+        _write(target / NOTE, _text(note))
     for name in set((old or {}).get("files", {})) - set(files):
         _unlink(target, name)
     for name, item in content.items():
         if _state(target / name) != files[name]:
             _write(target / name, item)
-    _write(target / NOTE, (json.dumps(note, indent=1, sort_keys=True) + "\n").encode())
+    _write(target / NOTE, _text(note))
     return True
 
 
@@ -122,6 +125,10 @@ def tree(root: Path, *, under: str = "") -> dict[str, bytes]:
     }
 
 
+def _text(note: Mapping[str, Any]) -> bytes:
+    return (json.dumps(note, indent=1, sort_keys=True) + "\n").encode()
+
+
 def _digest(item: bytes | Link) -> str:
     return f"link:{item.target}" if isinstance(item, Link) else hashlib.sha256(item).hexdigest()
 
@@ -135,11 +142,14 @@ def _state(path: Path) -> str | None:
 def _write(path: Path, item: bytes | Link) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    if isinstance(item, Link):
-        temporary.symlink_to(item.target)
-    else:
-        temporary.write_bytes(item)
-    os.replace(temporary, path)
+    try:
+        if isinstance(item, Link):
+            temporary.symlink_to(item.target)
+        else:
+            temporary.write_bytes(item)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _unlink(root: Path, name: str) -> None:

@@ -1,8 +1,8 @@
 """The converter's side of a PlatformIO build: ``python -m uc_nn_pio.pio.generate REQUEST.json``.
 
 The extra script writes the request and starts this module in an interpreter that has torch. Every model is converted
-before any file is written, and the manifest is written last: a build that fails leaves what was there, and one that
-was cut short is done again.
+before any file is written, and the manifest goes into place last: a build that fails leaves what was there, and one
+that was cut short is done again, because files are not what the old manifest says.
 
 Exit codes: 0 done, 2 a mistake that the text on stderr explains.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
         generate(request)
     except UcNnError as error:
         print(terminal(str(error), keep_newlines=True), file=sys.stderr)
-        if (output / "manifest.json").is_file():
+        if extra_script.read_manifest(str(output)) is not None:
             print("note: the C files of the last good conversion are left as they were", file=sys.stderr)
         return error.exit_code
     return 0
@@ -57,7 +58,7 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
             "uc_nn.py of this project belongs to another version of uc_nn_pio",
             next_step=f"uc-nn update, or copy {Path(extra_script.__file__)} over it",
         )
-    project, output = Path(request["project"]), Path(request["output"])
+    project, output, begun = Path(request["project"]), Path(request["output"]), time.time()
     board = find_board(request["board"])
     conversions = _convert_all([project / model for model in request["models"]], board)
     board_files = _board_files(request, board)
@@ -72,8 +73,6 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
     for conversion in conversions:
         print(terminal(f"uc_nn: {conversion.line(request['core_hz'], request['flash'])}"))
     previous = extra_script.read_manifest(str(output)) or {"outputs": {}}
-    written = write_files(output, files)
-    _remove_old(output, previous["outputs"], files)
     dependencies = [path for conversion in conversions for path in conversion.dependencies]
     if request["samples"]:
         dependencies += [conversion.design.spec.validate.file.resolve() for conversion in conversions]
@@ -81,10 +80,11 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
         "manifest": extra_script.MANIFEST_VERSION,
         "wanted": {key: request[key] for key in ("board", "models", "core_hz", "flash", "samples")},
         "inputs": {
-            extra_script.portable(str(path), str(project)): extra_script.file_digest(path)
+            extra_script.portable(str(path), str(project)): _digest_of_input(path, begun)
             for path in sorted(dependencies)
         },
-        "outputs": {name: extra_script.file_digest(output / name) for name in sorted(files)},
+        # of the texts, not of the files: what somebody else may write there meanwhile is an edit
+        "outputs": {name: extra_script.data_digest(text.encode("utf-8")) for name, text in sorted(files.items())},
         **_maker(request["shared"]),
         "sources": sorted(name for name in files if name.endswith(_COMPILED)),
         "flags": {
@@ -93,7 +93,16 @@ def generate(request: Mapping[str, Any]) -> list[Path]:
         "include": [conversion.name for conversion in conversions],
         "linker_script": "link.ld" if "link.ld" in board_files else None,
     }
-    return written + write_files(output, {"manifest.json": json.dumps(manifest, indent=1) + "\n"})
+    files["manifest.json"] = json.dumps(manifest, indent=1) + "\n"
+    return write_files(output, files, remove=_unwanted(output, previous["outputs"], files))
+
+
+def _digest_of_input(path: Path, begun: float) -> str:
+    """Of a file that was read since ``begun``. Empty, which no file's is, where it changed meanwhile: nobody knows
+    which text of it was read, and the next build converts again."""
+    digest = extra_script.file_digest(path)
+    changed = digest is None or begun <= path.stat().st_mtime <= time.time()
+    return "" if changed else digest
 
 
 def _maker(shared: bool) -> dict[str, Any]:
@@ -193,15 +202,13 @@ def _convert_all(specs: list[Path], board: Board | None) -> list[Conversion]:
     return conversions
 
 
-def _remove_old(output: Path, previous: Mapping[str, str], files: Mapping[str, str]) -> None:
-    """Remove files of models that are no longer named. One that was edited since is not ours any more, and stays."""
-    for name, digest in previous.items():
-        path = output / name
-        if name in files or extra_script.file_digest(path) != digest:
-            continue
-        path.unlink()
-        if path.parent != output and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+def _unwanted(output: Path, previous: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
+    """Files of models that are no longer named. One that was edited since is not ours any more, and stays."""
+    return [
+        name
+        for name, digest in previous.items()
+        if name not in files and extra_script.file_digest(output / name) == digest
+    ]
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ def changes(project: Path) -> tuple[list[Change], dict[str, Any]]:
     for name, text in wanted.items():
         path = project / name
         old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+        if old is not None and digest(old) == digest(text):
+            note["files"][name] = digest(text)  # whatever it says: an update that was cut short had not noted it
         if old is None and name in sums:
             continue  # the user took it away
         if old is None or digest(old) != digest(text):
@@ -85,9 +87,11 @@ def update(project: Path, *, write: bool) -> tuple[list[Change], list[Change]]:
     """(brought up, left alone because edited); with ``write`` off nothing is written."""
     found, note = changes(project)
     newer, edited = [c for c in found if not c.edited], [c for c in found if c.edited]
-    if write and newer:
+    if write:
         sums = {**note["files"], **{change.name: digest(change.new) for change in newer}}
-        note = {**note, "made_by": f"uc_nn_pio {__version__}", "files": dict(sorted(sums.items()))}
+        note = {**note, "files": dict(sorted(sums.items()))}
+        if newer:
+            note["made_by"] = f"uc_nn_pio {__version__}"
         texts = {change.name: change.new for change in newer}
         write_files(project, {**texts, NOTE: json.dumps(note, indent=1) + "\n"})
     return newer, edited

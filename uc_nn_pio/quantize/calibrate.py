@@ -9,6 +9,7 @@ import numpy as np
 
 from uc_nn_pio.errors import ModelError
 from uc_nn_pio.graph.ir import Graph
+from uc_nn_pio.progress import track
 from uc_nn_pio.quantize.histogram import Histogram, least_error, percentile
 from uc_nn_pio.quantize.params import Range
 from uc_nn_pio.quantize.prepare import prepare
@@ -70,7 +71,7 @@ def _chosen(histogram: Histogram, method: Method, keep: float) -> Range:
 
 def _extremes(graph: Graph, batches: Sequence[Batch]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
-    for batch in batches:
+    for batch in track(batches, "calibrating: ranges"):
         if not len(batch):
             continue
         for name, values in run_batch(graph, batch).items():
@@ -89,7 +90,7 @@ def _extremes(graph: Graph, batches: Sequence[Batch]) -> dict[str, Range]:
 
 def _histograms(graph: Graph, batches: Sequence[Batch], ranges: Mapping[str, Range]) -> dict[str, Histogram]:
     histograms = {name: Histogram.over(range_) for name, range_ in ranges.items()}
-    for batch in batches:
+    for batch in track(batches, "calibrating: distributions"):
         for name, values in run_batch(graph, batch).items():
             histograms[name] = histograms[name].with_values(values)
     return histograms

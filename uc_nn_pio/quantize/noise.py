@@ -10,6 +10,7 @@ import numpy as np
 
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.graph.quant import to_int8, to_real
+from uc_nn_pio.progress import track
 from uc_nn_pio.quantize.calibrate import Batch
 from uc_nn_pio.quantize.prepare import prepare
 from uc_nn_pio.reference import integer, run_batch
@@ -35,7 +36,7 @@ def signal_to_noise(graph: Graph, quantized: Graph, batches: Sequence[Batch]) ->
     graph = prepare(graph)
     signal = dict.fromkeys((node.output for node in quantized.nodes), 0.0)
     noise = dict(signal)
-    for batch in batches:
+    for batch in track(batches, "comparing int8 with float"):
         real = run_batch(graph, batch)
         given = batch if isinstance(batch, Mapping) else {quantized.inputs[0]: batch}
         steps = {name: to_int8(values, quantized.tensor(name).quant) for name, values in given.items()}

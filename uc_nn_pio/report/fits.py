@@ -10,6 +10,7 @@ from uc_nn_pio.boards import board_ids, load_board
 from uc_nn_pio.converter import budget_of, design_of_graph
 from uc_nn_pio.design import Design
 from uc_nn_pio.errors import PlanError
+from uc_nn_pio.progress import track
 from uc_nn_pio.report.speed import speed_data
 from uc_nn_pio.report.summary import prediction_of
 from uc_nn_pio.spec import LEAST
@@ -22,7 +23,7 @@ def fits_data(design: Design) -> list[Mapping[str, Any]]:
     """
     rows = []
     memory = replace(design.spec.memory, ram_budget=None)
-    for board_id in board_ids():
+    for board_id in track(board_ids(), "laying out for every board"):
         board = load_board(board_id)
         spec = replace(design.spec, memory=memory)
         budget = budget_of(spec, board)

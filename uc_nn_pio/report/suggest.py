@@ -13,6 +13,7 @@ from uc_nn_pio.escape import terminal
 from uc_nn_pio.graph.ir import Graph, Node
 from uc_nn_pio.graph.ops import Conv2d, Linear
 from uc_nn_pio.lower.narrow import narrowed
+from uc_nn_pio.progress import track
 
 SHARE = 0.75
 MOST = 12
@@ -94,7 +95,7 @@ def suggestions(design: Design, redesign: Redesign, budget: int | None) -> Sugge
     prediction = _predicted(design)
     now = _figures(design, prediction)
     found = []
-    for node in _candidates(design, prediction):
+    for node in track(_candidates(design, prediction), "narrowing layer by layer"):
         channels = design.graph.tensor(node.output).shape[0]
         fewer = int(channels * SHARE)
         graph = narrowed(design.graph, node, fewer)

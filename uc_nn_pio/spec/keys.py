@@ -132,12 +132,10 @@ def _refusal(row: NotBuilt, item: Value) -> NotBuiltError:
     )
 
 
-_STAGE = Key(
-    "stage",
-    Choice(("camera", "network")),
-    "camera: bytes as the sensor gives them; network: bytes past invert and threshold",
-    required=True,
-)
+STAGES = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
+"""What the two stages are, in errors as well."""
+
+_STAGE = Key("stage", Choice(("camera", "network")), STAGES, required=True)
 _SAMPLES = Key("samples", Whole(1), "how many of the file's samples to use, from its beginning; all by default")
 _DATA = Key("file", File(), "an .npz file with the arrays 'images' and 'labels'", required=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from uc_nn_pio.errors import ErrorGroup, Location, SpecError
 from uc_nn_pio.spec.document import Value, read_document
-from uc_nn_pio.spec.keys import ROOT
+from uc_nn_pio.spec.keys import ROOT, STAGES
 from uc_nn_pio.spec.kinds import BAD, FILL_IN, Reader, Version
 from uc_nn_pio.spec.model import (
     CalibrationSpec,
@@ -140,8 +140,7 @@ def _check_inputs(root: Value, values: dict[str, Any], reader: Reader) -> None:
     if "input" in root.entries:
         check = root.entries.get("validate")
         if check is not None and check.kind == "map" and "stage" not in check.entries:
-            why = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
-            reader.bad(check, "the key validate.stage is missing", why, "add stage: network or stage: camera")
+            reader.bad(check, "the key validate.stage is missing", STAGES, "add stage: network or stage: camera")
     elif "inputs" in root.entries:
         for name in ("calibration", "validate"):
             stage = root.entries[name].entries.get("stage") if name in root.entries else None
@@ -171,8 +170,7 @@ def _check_calibration(root: Value, reader: Reader) -> None:
     if "file" not in keys:
         reader.bad(at, "calibration has neither file nor ranges", None, f"add file: ... and stage: ...; {_IMAGES}")
     elif "stage" not in keys and "inputs" not in root.entries:
-        why = "camera: bytes as the sensor gives them; network: bytes past invert and threshold"
-        reader.bad(at, "the key calibration.stage is missing", why, "add stage: network or stage: camera")
+        reader.bad(at, "the key calibration.stage is missing", STAGES, "add stage: network or stage: camera")
     if "percentile" in keys and not ("method" in keys and keys["method"].text == "percentile"):
         why = "the other methods do not use it"
         reader.bad(keys["percentile"], "calibration.percentile goes with method: percentile only", why, "delete it")

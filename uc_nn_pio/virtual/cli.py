@@ -20,7 +20,13 @@ IDLE_EXIT_SECONDS = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb ``run`` to a parser."""
     verbs = parser.add_subparsers(dest="board_verb", required=True, metavar="VERB")
-    _add_run_arguments(verbs.add_parser("run", help="run a firmware", description="Run a firmware."))
+    example = "example: uc-nn board run firmware.elf --scene digits.npz --frames 10 --profile profile.html"
+    plain = argparse.RawDescriptionHelpFormatter  # which breaks no line of the example
+    _add_run_arguments(
+        verbs.add_parser(
+            "run", help="run a firmware", description="Run a firmware.", epilog=example, formatter_class=plain
+        )
+    )
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:

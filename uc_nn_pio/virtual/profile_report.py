@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uc_nn_pio.errors import VirtualBoardError
+from uc_nn_pio.errors import UcNnError, VirtualBoardError
 from uc_nn_pio.escape import terminal
+from uc_nn_pio.files import write_files
 from uc_nn_pio.virtual import timing_state
 from uc_nn_pio.virtual.profile import FunctionCounts, MemoryUse, fold
 from uc_nn_pio.virtual.timing import NOTICE
@@ -166,9 +167,11 @@ def write(profile: Profile, target: str) -> None:
     path = Path(target)
     content = render(profile, check_target(target))
     try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise VirtualBoardError("the profile cannot be written", where=target, why=error.strerror) from error
+        write_files(path.parent, {path.name: content})
+    except UcNnError as error:
+        raise VirtualBoardError(
+            "the profile cannot be written", where=target, why=error.what, next_step=error.next_step
+        ) from error
 
 
 def check_target(target: str) -> str:
