@@ -78,6 +78,28 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--board", default="hifive1_virtual", help="board of the default environment (%(default)s)")
     new.add_argument("--example", default=None, help="copy the model of an example (lenet5_camera)")
     new.add_argument("--spec", type=Path, default=None, help="a model spec of yours to put into the project")
+    new.add_argument(
+        "--blank",
+        metavar="FILE",
+        default=None,
+        help="a network of yours to make the project around: a .pt2 file of torch.export, a Python file (its one "
+        "class or net.py:Net; your code runs), a state_dict or a safetensors file. What it does not say, these say:",
+    )
+    new.add_argument("--input", action="append", default=[], metavar="[NAME=]SHAPE", help="of an input: 1x28x28")
+    new.add_argument("--weights", type=Path, default=None, metavar="FILE", help="of the network in a Python file")
+    new.add_argument(
+        "--tokens", action="append", default=[], metavar="[NAME=]N", help="an input of whole numbers below N"
+    )
+    new.add_argument(
+        "--calibration",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="an .npz of samples, for int8; float32 without it",
+    )
+    new.add_argument(
+        "--scale", default=None, metavar="X", help="what the bytes of --calibration are multiplied by: 1/255"
+    )
     new.add_argument("--name", default=None, help="the project's name (the folder's)")
 
     convert = _verb(
@@ -207,8 +229,34 @@ def _new(args: argparse.Namespace) -> None:
     from uc_nn_pio.pio.project import render_project
 
     name = args.name or args.folder.resolve().name
-    for path in render_project(args.folder, name=name, board=args.board, example=args.example, spec=args.spec):
+    if args.blank is not None:
+        written = _new_blank(args, name)
+    else:
+        given = {key: getattr(args, key) for key in ("input", "weights", "tokens", "calibration", "scale")}
+        for option in (f"--{key}" for key, value in given.items() if value):
+            raise UcNnError(f"{option} goes with --blank", where=option, next_step="--blank FILE, or leave it out")
+        written = render_project(args.folder, name=name, board=args.board, example=args.example, spec=args.spec)
+    for path in written:
         print(terminal(str(path)))
+
+
+def _new_blank(args: argparse.Namespace, name: str) -> list[Path]:
+    from uc_nn_pio.pio.blank import Answers, render_blank
+
+    if args.example is not None or args.spec is not None:
+        other = "--example" if args.example is not None else "--spec"
+        raise UcNnError(
+            f"--blank and {other} were given",
+            where="--blank",
+            why="each of them says what the project is made from",
+            next_step=f"leave one of them out; {other} has a spec, --blank makes one",
+        )
+    answers = Answers(args.input, args.tokens, args.weights, args.calibration, args.scale)
+
+    def tell(line: str) -> None:
+        print(terminal(line), file=sys.stderr)
+
+    return render_blank(args.folder, args.blank, name=name, board=args.board, answers=answers, tell=tell)
 
 
 def _conversion(args: argparse.Namespace) -> Conversion:

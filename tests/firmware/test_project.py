@@ -42,6 +42,7 @@ def test_a_project_is_complete(tmp_path, spec):
         "README.md",
         ".gitignore",
         "uc_nn.py",
+        "monitor/filter_uc_nn.py",
         "src/main.c",
         "models/tiny.yaml",
         "models/tiny.pt",
@@ -168,11 +169,14 @@ def test_the_example_is_what_the_templates_say():
         assert (folder / name).read_bytes() == text.encode(), f"{name}: run the tests with {UPDATE}=1"
 
 
-def test_every_example_has_the_script_as_it_is():
-    scripts = sorted(resources("examples").glob("*/uc_nn.py"))
-    assert len(scripts) >= 2
-    wanted = (resources("examples").parent / "uc_nn_pio" / "pio" / "extra_script.py").read_bytes()
-    assert [path for path in scripts if path.read_bytes() != wanted] == []
+@pytest.mark.parametrize(
+    ("copy", "original"), [("uc_nn.py", "extra_script.py"), ("monitor/filter_uc_nn.py", "monitor_filter.py")]
+)
+def test_every_example_has_the_script_and_the_filter_as_they_are(copy, original):
+    examples = [path.parent for path in sorted(resources("examples").glob("*/uc_nn.py"))]
+    assert len(examples) >= 2
+    wanted = (ROOT / "uc_nn_pio" / "pio" / original).read_bytes()
+    assert [folder for folder in examples if (folder / copy).read_bytes() != wanted] == []
 
 
 def test_the_example_takes_the_shared_drivers():

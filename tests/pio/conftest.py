@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import pytest
 from uc_nn_pio.pio import setup
 
 ROOT = Path(__file__).parents[2]
+PIO = (sys.executable, "-m", "platformio")
 EXTRA_SCRIPT = ROOT / "uc_nn_pio" / "pio" / "extra_script.py"
 
 INI = """\
@@ -131,7 +136,7 @@ class Project:
 
     def pio(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "platformio", *arguments],
+            [*PIO, *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -166,6 +171,42 @@ class Project:
 
     def elf(self, env: str = "virtual") -> Path:
         return self.folder / ".pio" / "build" / env / "firmware.elf"
+
+
+def on_a_terminal(
+    project: Project, *arguments: str, until: str, timeout: float = 60.0, command: tuple[str, ...] = PIO
+) -> tuple[str, int]:
+    """Run `pio` on a pty until it prints ``until``, then Ctrl-C as a user would; returns its output and exit code."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*command, *arguments],
+        cwd=project.folder,
+        env=project.environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    output = b""
+    deadline = time.monotonic() + timeout
+    sent = False
+    while time.monotonic() < deadline:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                data = os.read(master, 4096)
+            except OSError:
+                break
+            if not data:
+                break
+            output += data
+        if until.encode() in output and not sent:
+            os.write(master, b"\x03")
+            sent = True
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    os.close(master)
+    return output.decode("utf-8", "replace"), process.wait()
 
 
 def clean_environment() -> dict[str, str]:

@@ -11,6 +11,8 @@ from uc_nn_pio import cli
 from uc_nn_pio.pio.project import render_project
 from uc_nn_pio.pio.update import NOTE, digest, update
 
+NAMES = ("uc_nn.py", "monitor/filter_uc_nn.py", "lib/fe310/fe310_uart.c")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -33,7 +35,7 @@ def test_a_new_project_is_up_to_date(project: Path, capsys: pytest.CaptureFixtur
 
 
 def test_old_copies_are_brought_up(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = {name: (project / name).read_text() for name in ("uc_nn.py", "lib/fe310/fe310_uart.c")}
+    wanted = {name: (project / name).read_text() for name in NAMES}
     for name in wanted:
         of_long_ago(project, name)
     assert cli.main(["update", str(project), "--dry-run"]) == 0
@@ -41,9 +43,19 @@ def test_old_copies_are_brought_up(project: Path, capsys: pytest.CaptureFixture[
     assert "would bring up uc_nn.py" in shown and "-/* of long ago */" in shown
     assert (project / "uc_nn.py").read_text() == "/* of long ago */\n"
     assert cli.main(["update", str(project), "--quiet"]) == 0
-    assert capsys.readouterr().out.splitlines() == ["brought up uc_nn.py", "brought up lib/fe310/fe310_uart.c"]
+    assert capsys.readouterr().out.splitlines() == [f"brought up {name}" for name in NAMES]
     assert {name: (project / name).read_text() for name in wanted} == wanted
     assert update(project, write=False) == ([], [])
+
+
+def test_a_project_made_before_there_was_a_filter_gets_one(project: Path) -> None:
+    note = json.loads((project / NOTE).read_text())
+    del note["files"]["monitor/filter_uc_nn.py"]
+    (project / NOTE).write_text(json.dumps(note))
+    wanted = (project / "monitor" / "filter_uc_nn.py").read_text()
+    (project / "monitor" / "filter_uc_nn.py").unlink()
+    update(project, write=True)
+    assert (project / "monitor" / "filter_uc_nn.py").read_text() == wanted
 
 
 def test_what_was_edited_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

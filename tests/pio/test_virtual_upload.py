@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pio.conftest import Project
+from tests.pio.conftest import Project, on_a_terminal
 from uc_nn_pio.pio.platform.builder import uc_nn_upload
 
 pytestmark = pytest.mark.pio
@@ -39,40 +35,6 @@ def state(project: Project, env: str = "virtual") -> Path:
 
 def running(pid: int) -> bool:
     return uc_nn_upload.VIRTUAL_MODULE in uc_nn_upload.command_line(pid)
-
-
-def on_a_terminal(project: Project, *arguments: str, until: str, timeout: float = 60.0) -> tuple[str, int]:
-    """Run `pio` on a pty until it prints ``until``, then Ctrl-C as a user would; returns its output and exit code."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "platformio", *arguments],
-        cwd=project.folder,
-        env=project.environment,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    output = b""
-    deadline = time.monotonic() + timeout
-    sent = False
-    while time.monotonic() < deadline:
-        if select.select([master], [], [], 0.2)[0]:
-            try:
-                data = os.read(master, 4096)
-            except OSError:
-                break
-            if not data:
-                break
-            output += data
-        if until.encode() in output and not sent:
-            os.write(master, b"\x03")
-            sent = True
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
-    os.close(master)
-    return output.decode("utf-8", "replace"), process.wait()
 
 
 def test_upload_and_monitor_in_one_command_lose_nothing(board: Project) -> None:

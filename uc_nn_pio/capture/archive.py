@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uc_nn_pio.capture.archive_check import check_json, check_pickles
-from uc_nn_pio.capture.archive_program import read_program
+from uc_nn_pio.capture.archive_program import ExportInput, program_inputs, read_program
 from uc_nn_pio.capture.formats import FileKind, file_kind
 from uc_nn_pio.capture.trace import Inputs, Trace
 from uc_nn_pio.errors import Location, ModelError, UnsafeFileError
@@ -78,6 +78,24 @@ def read_export(path: Path, inputs: Inputs) -> Trace:
         UnsafeFileError: it holds what would run code when torch loads it; the message names the member.
         UnsupportedError: it holds control flow, or was exported in training mode.
     """
+    return read_program(*checked_archive(path), inputs)
+
+
+def export_inputs(path: Path) -> list[ExportInput]:
+    """What a ``.pt2`` file says of its inputs, in the order of ``forward``'s arguments.
+
+    Raises:
+        ModelError, UnsafeFileError: as :func:`read_export`; and for an input without a batch axis.
+    """
+    return program_inputs(*checked_archive(path))
+
+
+def checked_archive(path: Path) -> tuple[Archive, str]:
+    """A ``.pt2`` file in which nothing would run code, and the name of its model.
+
+    Raises:
+        ModelError, UnsafeFileError: as :func:`read_export`.
+    """
     archive = open_archive(path)
     models = [match[1] for name in archive.members if (match := _MODEL.fullmatch(name))]
     if len(models) != 1:
@@ -90,7 +108,7 @@ def read_export(path: Path, inputs: Inputs) -> Trace:
         if name.endswith(".json") and not name.startswith("extra/"):
             check_json(archive.json(name), name, path)
     check_pickles(archive.members, path)
-    return read_program(archive, models[0], inputs)
+    return archive, models[0]
 
 
 def open_archive(path: Path) -> Archive:

@@ -7,7 +7,8 @@ dynamic batch) are computed for the input shape of the model spec.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,56 @@ _DTYPES = {
 }
 _MOST_ELEMENTS = 1 << 27
 _MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration)
+
+
+@dataclass(frozen=True)
+class ExportInput:
+    """An input of an exported program. ``shape`` is without the batch axis, ``None`` for a size that is not fixed.
+    ``whole``: it takes whole numbers, ``tokens`` of them where an embedding reads it."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    whole: bool = False
+    tokens: int | None = None
+
+
+def program_inputs(archive: Archive, model: str) -> list[ExportInput]:
+    """The inputs of ``models/<model>.json``.
+
+    Raises:
+        ModelError: the file is damaged, or an input has no batch axis.
+    """
+    from uc_nn_pio.capture.archive import EXPORT_AGAIN, damaged
+
+    try:
+        module = archive.json(f"models/{model}.json")["graph_module"]
+        values, nodes = module["graph"]["tensor_values"], module["graph"]["nodes"]
+        given = [spec["user_input"]["arg"] for spec in module["signature"]["input_specs"] if "user_input" in spec]
+        names = [argument["as_tensor"]["name"] for argument in given if "as_tensor" in argument]
+        found = []
+        for name in names:
+            sizes = [int(size["as_int"]) if "as_int" in size else None for size in values[name]["sizes"]]
+            if len(sizes) < 2:
+                raise ModelError(
+                    f"{archive.path.name} takes {name} of shape {sizes}",
+                    where=archive.where,
+                    why="the first axis of an input is the batch, and the network's own follow",
+                    next_step=EXPORT_AGAIN.format(name=archive.path.name),
+                )
+            whole = _DTYPES.get(values[name]["dtype"], ("",))[0].startswith(("int", "uint"))
+            found.append(ExportInput(name, tuple(sizes[1:]), whole, _tokens(name, nodes, values) if whole else None))
+        return found
+    except _MALFORMED as error:
+        raise damaged(archive.path, f"models/{model}.json does not follow torch's schema: {error!r}") from None
+
+
+def _tokens(name: str, nodes: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> int | None:
+    """How many rows the embedding has that reads the input ``name``, if one does."""
+    for node in nodes:
+        arguments = {entry["name"]: entry["arg"].get("as_tensor", {}).get("name") for entry in node["inputs"]}
+        if node["target"] == "torch.ops.aten.embedding.default" and arguments.get("indices") == name:
+            return int(values[arguments["weight"]]["sizes"][0]["as_int"])
+    return None
 
 
 def read_program(archive: Archive, model: str, inputs: Inputs) -> Trace:

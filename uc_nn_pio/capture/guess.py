@@ -53,8 +53,7 @@ def guessed_spec(path: Path, name: str, folder: Path | None = None) -> str:
         ModelError, UnsafeFileError: it is no file of weights.
         UnsupportedError: layers that ``layers:`` does not have.
     """
-    state = read_weights(path)
-    guesses = guess_layers(state, path)
+    layers, shape = guessed_network(path)
     return "\n".join(
         [
             f"# Guessed from {path.name}. What it does not say is {FILL_IN}: put in what the network has there.",
@@ -62,13 +61,25 @@ def guessed_spec(path: Path, name: str, folder: Path | None = None) -> str:
             f"name: {suggested_name(name) or 'network'}",
             "model:",
             "  layers:",
-            *(guess.line() for guess in guesses),
+            *layers,
             f"  weights: {Path(os.path.relpath(path, folder or path.parent)).as_posix()}",
             "input:",
-            f"  shape: {_input_shape(guesses[0], next(iter(state.values())))}   # without the batch axis",
+            f"  shape: {shape}   # without the batch axis",
             "",
         ]
     )
+
+
+def guessed_network(path: Path) -> tuple[list[str], str]:
+    """Lines of ``layers:`` for the weights in ``path``, and what is known of ``input.shape``.
+
+    Raises:
+        ModelError, UnsafeFileError: it is no file of weights.
+        UnsupportedError: layers that ``layers:`` does not have.
+    """
+    state = read_weights(path)
+    guesses = guess_layers(state, path)
+    return [guess.line() for guess in guesses], _input_shape(guesses[0], _first_weight(state))
 
 
 def guess_layers(state: Mapping[str, torch.Tensor], path: Path) -> list[Guess]:
@@ -173,6 +184,12 @@ def _between(
         else:
             found.append(Guess("Flatten", {}, remark))
     return found
+
+
+def _first_weight(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """That of the first layer; in a safetensors file, which sorts its names, a bias stands in front of it."""
+    layer = next(iter(state)).rpartition(".")[0]
+    return state.get(f"{layer}.weight" if layer else "weight", next(iter(state.values())))
 
 
 def _input_shape(first: Guess, weight: torch.Tensor) -> str:

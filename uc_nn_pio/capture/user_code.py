@@ -77,6 +77,22 @@ class UserCode:
             )
         return network
 
+    def networks(self) -> dict[str, bool]:
+        """The classes of networks that the file itself defines; whether each can be made without arguments."""
+        found = {}
+        for name, value in vars(self.module).items():
+            if (
+                isinstance(value, type)
+                and issubclass(value, torch.nn.Module)
+                and value.__module__ == self.module.__name__
+            ):
+                try:
+                    inspect.signature(value).bind()
+                    found[name] = True
+                except TypeError:
+                    found[name] = False
+        return found
+
     def _missing(self, attribute: str, where: Location) -> ModelError:
         names = [
             name
@@ -118,7 +134,7 @@ def user_code(file: Path) -> Iterator[UserCode]:
         raise ModelError(
             f"there is no file {file.name}", where=Location(file), next_step="check model.python in the spec"
         )
-    name, folder = _module_name(file.resolve())
+    name, folder = module_name(file.resolve())
     hidden = _hide_namesakes(folder)
     code = UserCode(file)
     path, write = list(sys.path), sys.dont_write_bytecode
@@ -139,7 +155,7 @@ def user_code(file: Path) -> Iterator[UserCode]:
         sys.modules.update(hidden)
 
 
-def _module_name(file: Path) -> tuple[str, Path]:
+def module_name(file: Path) -> tuple[str, Path]:
     """The dotted name of a file and the folder it counts from: beyond the packages (``__init__.py``) around it."""
     parts, folder = [file.stem], file.parent
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():

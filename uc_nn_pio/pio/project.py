@@ -8,15 +8,21 @@ drivers from ``firmware_template/lib`` where a project of the user's gets its ow
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-import uc_nn_pio.spec
-from uc_nn_pio.boards import Board, board_ids, load_board
-from uc_nn_pio.errors import BoardError, SpecError, UcNnError
-from uc_nn_pio.escape import c_comment, visible
+from uc_nn_pio.boards import Board, load_board
+from uc_nn_pio.errors import SpecError, UcNnError
+from uc_nn_pio.pio.rendering import (
+    board_variables,
+    common_files,
+    driver_files,
+    drivers,
+    is_fe310,
+    model_variables,
+    new_folder,
+    rendered,
+    write,
+)
 from uc_nn_pio.pio.update import NOTE, note_text
 from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import ModelSpec, load_spec
@@ -29,26 +35,9 @@ CAMERA_SOURCE = "arducam_ov2640"
 SCENE = "data/digits.npz"
 """Where in a models folder the pictures for the virtual camera lie, if there are any."""
 
-_CHIP_FAMILY = "fe310"
 _BARE = "bare"
-"""The drivers of boards without a camera; all others are the camera's."""
 _SAMPLES = 10
-_EXTRA_SCRIPT = Path(__file__).with_name("extra_script.py")
-_TEST_RUNNER = Path(__file__).with_name("test_custom_runner.py")
-_SCHEMA = Path(uc_nn_pio.spec.__file__).with_name("schema.json")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-
-
-@dataclass(frozen=True)
-class _Env:
-    """An environment of platformio.ini."""
-
-    name: str
-    board: Board
-
-    @property
-    def what(self) -> str:
-        return self.board.name
 
 
 def render_project(
@@ -79,25 +68,17 @@ def render_project(
     texts = _texts(
         name=name, board=load_board(board), spec=loaded, shared_drivers=False, scene=_has_scene(models, copied)
     )
-    _refuse_occupied(dest)
-    try:
-        dest.mkdir(parents=True, exist_ok=True)
-        ours = {**texts, **_driver_files(load_board(board))}
-        for relative, text in ours.items():
-            _write(dest / relative, text)
-        how = {"name": name, "board": board, "spec": f"models/{loaded.path.name}"}
-        _write(dest / NOTE, note_text(how, ours))
+    ours = {**texts, **driver_files(drivers(fe310=is_fe310(load_board(board))))}
+    how = {"name": name, "board": board, "spec": f"models/{loaded.path.name}"}
+    with new_folder(dest) as folder:
+        for relative, text in {**ours, NOTE: note_text(how, ours)}.items():
+            write(folder / relative, text)
         if copied is None:
-            shutil.copytree(models, dest / "models", ignore=_NOT_COPIED)
+            shutil.copytree(models, folder / "models", ignore=_NOT_COPIED)
         else:
             for relative in copied:
-                (dest / "models" / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(models / relative, dest / "models" / relative)
-    except OSError as error:
-        raise UcNnError(
-            f"cannot write {error.filename or dest}: {error.strerror}",
-            next_step="free space, or choose a folder that you may write to",
-        ) from error
+                (folder / "models" / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(models / relative, folder / "models" / relative)
     return sorted(path for path in dest.rglob("*") if path.is_file())
 
 
@@ -107,16 +88,7 @@ def project_files(*, name: str, board: str, spec: Path) -> dict[str, str]:
     found = load_board(board)
     scene = (spec.parent / SCENE).is_file()
     texts = _texts(name=name, board=found, spec=loaded, shared_drivers=False, scene=scene)
-    return {**texts, **_driver_files(found)}
-
-
-def _driver_files(board: Board) -> dict[str, str]:
-    return {
-        f"lib/{driver.name}/{path.name}": path.read_text(encoding="utf-8")
-        for driver in _drivers(camera=_has_camera(board))
-        for path in sorted(driver.iterdir())
-        if path.is_file() and not path.name.startswith(".")
-    }
+    return {**texts, **driver_files(drivers(fe310=is_fe310(found)))}
 
 
 def example_files(example: str) -> dict[str, str]:
@@ -129,79 +101,26 @@ def example_files(example: str) -> dict[str, str]:
 
 
 def _texts(*, name: str, board: Board, spec: ModelSpec, shared_drivers: bool, scene: bool) -> dict[str, str]:
-    camera = _has_camera(board)
+    camera, tested = is_fe310(board), spec.validate is not None
     if camera:
         _check_camera_model(spec)
     else:
         _check_samples(spec)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources("firmware_template")),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-    )
-    envs = _environments(board)
     variables = {
-        "name": c_comment(visible(name)),
-        "model": spec.name,
-        "MODEL": spec.name.upper(),
-        "labels": spec.output.labels is not None,
+        **board_variables(name, board),
+        **model_variables(spec.name, spec.path.name, labels=spec.output.labels is not None, tested=tested),
         "samples": _SAMPLES,
-        "tested": spec.validate is not None,
-        "spec": spec.path.name,
         "scene": f"models/{SCENE}" if scene else None,
-        "envs": envs,
-        "default_env": next(env.name for env in envs if env.board.id == board.id),
         "lib_extra_dirs": "../../firmware_template/lib" if shared_drivers else None,
     }
     templates = {
         "platformio.ini": "platformio.ini.j2" if camera else "samples/platformio.ini.j2",
         "README.md": "README.md.j2" if camera else "samples/README.md.j2",
-        ".gitignore": "gitignore.j2",
-        ".gitattributes": "gitattributes.j2",
-        ".vscode/settings.json": "vscode_settings.json.j2",
         "src/main.c": "src/main.c.j2" if camera else "samples/main.c.j2",
     }
-    if camera and spec.validate is not None:
+    if camera and tested:
         templates["test/test_network/test_network.c"] = "test/test_network.c.j2"
-    texts = {target: environment.get_template(source).render(variables) for target, source in templates.items()}
-    texts[".vscode/uc_nn.schema.json"] = _SCHEMA.read_text(encoding="utf-8")
-    if camera and spec.validate is not None:
-        texts["test/test_custom_runner.py"] = _TEST_RUNNER.read_text(encoding="utf-8")
-    if _EXTRA_SCRIPT.is_file():
-        texts["uc_nn.py"] = _EXTRA_SCRIPT.read_text(encoding="utf-8")
-    return texts
-
-
-def _environments(default: Board) -> list[_Env]:
-    """The virtual board first, then every other board that the same drivers fit."""
-    boards = [load_board(board_id) for board_id in board_ids()]
-    fitting = [board for board in boards if _has_camera(board) == _has_camera(default) and _has_drivers(board)]
-    if default not in fitting:
-        raise BoardError(
-            f"the firmware template has no drivers for {default.name}",
-            why=f"its drivers are for the {_CHIP_FAMILY.upper()}, and for boards whose data name a UART; this chip is "
-            f"{default.chip}",
-            next_step="use `uc-nn convert`, and call the generated C from a firmware of yours",
-        )
-    envs = [_Env("virtual" if board.id == "hifive1_virtual" else board.id, board) for board in fitting]
-    return sorted(envs, key=lambda env: (not env.board.virtual, env.name))
-
-
-def _has_camera(board: Board) -> bool:
-    """Whether the camera's drivers are for this board's chip."""
-    return board.chip.startswith(_CHIP_FAMILY)
-
-
-def _has_drivers(board: Board) -> bool:
-    return _has_camera(board) or "uart" in board.details
-
-
-def _drivers(*, camera: bool) -> list[Path]:
-    folders = sorted(path for path in (resources("firmware_template") / "lib").iterdir() if path.is_dir())
-    return [path for path in folders if (path.name != _BARE) == camera]
+    return {**rendered(templates, variables), **common_files(fe310=camera, tested=tested)}
 
 
 def _check_samples(spec: ModelSpec) -> None:
@@ -239,13 +158,13 @@ def _check_camera_model(spec: ModelSpec) -> None:
             why=f"it gives one channel of {CAMERA_PIXELS} x {CAMERA_PIXELS} pixels, of which every n-th is taken",
             next_step="use [1, H, W] with H and W among 1, 2, 4, 8, 16, 32, 64",
         )
-    drivers = [path.name for path in _drivers(camera=True)]
-    if spec.name in drivers:
+    taken = [path.name for path in drivers(fe310=True)]
+    if spec.name in taken:
         raise SpecError(
             f"a model cannot be named {spec.name!r} in this firmware",
             where=spec.location("name"),
             why=f"a driver has a header {spec.name}.h",
-            next_step=f"choose another name; taken are {', '.join(drivers)}",
+            next_step=f"choose another name; taken are {', '.join(taken)}",
         )
 
 
@@ -289,19 +208,3 @@ def _files_of_spec(spec: ModelSpec) -> list[Path]:
 
 def _has_scene(models: Path, copied: list[Path] | None) -> bool:
     return (models / SCENE).is_file() if copied is None else Path(SCENE) in copied
-
-
-def _refuse_occupied(dest: Path) -> None:
-    if dest.exists() and not dest.is_dir():
-        raise UcNnError(f"{dest} is a file", why="a project is a folder", next_step="choose another name")
-    if dest.is_dir() and any(dest.iterdir()):
-        raise UcNnError(
-            f"the folder {dest} is not empty",
-            why="nothing of yours is ever overwritten",
-            next_step="choose another folder, or empty this one",
-        )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8"))

@@ -56,12 +56,14 @@ def changes(project: Path) -> tuple[list[Change], dict[str, Any]]:
     Raises:
         UcNnError: the folder has no note of ``uc-nn new``.
     """
+    from uc_nn_pio.pio.blank import KIND, blank_files
     from uc_nn_pio.pio.project import project_files
 
     try:
         note = json.loads((project / NOTE).read_text(encoding="utf-8"))
         how = {key: str(note[key]) for key in ("name", "board", "spec")}
         sums = dict(note["files"])
+        files_of = blank_files if note.get("kind") == KIND else project_files
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UcNnError(
             f"{project} has no note of uc-nn new",
@@ -69,7 +71,7 @@ def changes(project: Path) -> tuple[list[Change], dict[str, Any]]:
             why="without it nobody knows which files are still as they were made",
             next_step="uc-nn new makes one; into an older project copy uc_nn.py from a new one by hand",
         ) from error
-    wanted = project_files(name=how["name"], board=how["board"], spec=project / how["spec"])
+    wanted = files_of(name=how["name"], board=how["board"], spec=project / how["spec"])
     found = []
     for name, text in wanted.items():
         path = project / name
