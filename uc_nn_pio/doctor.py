@@ -21,11 +21,9 @@ from uc_nn_pio import __version__
 from uc_nn_pio.boards import board_ids, load_board
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.pio import core_folder, extra_script, packages, setup
+from uc_nn_pio.validation.ports import HIFIVE1_USB, hifive1_ports
 
 OK, WARNS, FAILS = "ok", "warns", "fails"
-HIFIVE1_USB = (0x0403, 0x6010)
-"""The HiFive1's FT2232H: its first interface is JTAG, its second the UART (schematic)."""
-
 UDEV_RULES = ("/etc/udev/rules.d/*.rules", "/lib/udev/rules.d/*.rules", "/usr/lib/udev/rules.d/*.rules")
 
 
@@ -164,14 +162,12 @@ def _programs() -> Iterator[Finding]:
 
 
 def _serial() -> Iterator[Finding]:
-    from serial.tools import list_ports
-
-    ports = sorted(port for port in list_ports.comports() if (port.vid, port.pid) == HIFIVE1_USB)
+    ports = hifive1_ports()
     if not ports:
         yield Finding("HiFive1", OK, "none is plugged in; the virtual one needs none")
     else:
-        uart = ports[-1].device
-        says = f"UART {uart}" + (f" (JTAG is {ports[0].device})" if len(ports) > 1 else "")
+        uart = ports[-1]
+        says = f"UART {uart}" + (f" (JTAG is {ports[0]})" if len(ports) > 1 else "")
         allowed = os.name == "nt" or os.access(uart, os.R_OK | os.W_OK)
         cure = None if allowed else "sudo usermod -aG dialout $USER, then log in again"
         yield Finding("HiFive1", OK if allowed else WARNS, says + ("" if allowed else ", which you may not open"), cure)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,8 @@ def test_they_are_listed_without_a_conversion(digits: Path, core: Path) -> None:
         if found := re.match(r"(\S+)\s+Custom\s+(uc_nn_\w+)\s+Network: ", line):
             listed.setdefault(found[1], set()).add(found[2])
     assert listed == {
-        "hifive1": ALWAYS,
-        "hifive1-revb": ALWAYS,
+        "hifive1": {*ALWAYS, "uc_nn_validate_board"},
+        "hifive1-revb": {*ALWAYS, "uc_nn_validate_board"},
         "virtual": {*ALWAYS, "uc_nn_profile", "uc_nn_validate_virtual"},
     }
     assert not (digits / ".pio" / "uc_nn" / "virtual" / "manifest.json").exists()
@@ -63,6 +65,44 @@ def test_validation_on_the_virtual_board(digits: Path, core: Path) -> None:
     done = pio(digits, core, "run", "-t", "uc_nn_validate_virtual")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lenet5, int8, on virtual: passed" in done.stdout and "0 of 200 outputs differ" in done.stdout
+
+
+UPLOAD = """
+import pathlib, subprocess, sys, time
+port = pathlib.Path(__file__).with_name("port")
+port.unlink(missing_ok=True)
+command = [sys.executable, "-m", "uc_nn_pio.virtual", "run", sys.argv[1], "--board", "hifive1_virtual"]
+command += ["--uart", "tcp:PORT", "--port-file", str(port), "--no-camera"]
+command += ["--speed", "max", "--idle-exit", "20", "--stall-limit", "off"]
+subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+while not (port.is_file() and port.read_text().strip()):
+    time.sleep(0.05)
+"""
+
+
+def test_validation_on_a_real_board(digits: Path, core: Path) -> None:
+    """The board is a virtual one behind an upload command and a port, as a real one would be."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (digits / "upload.py").write_text(UPLOAD.replace("PORT", str(port)), encoding="utf-8")
+    options = f"""
+[env:desk]
+board = hifive1
+upload_protocol = custom
+upload_command = "{sys.executable}" "{digits / "upload.py"}" $SOURCE
+monitor_port = socket://127.0.0.1:{port}
+"""
+    ini = digits / "platformio.ini"
+    text = ini.read_text(encoding="utf-8")
+    ini.write_text(text + options, encoding="utf-8")
+    try:
+        done = pio(digits, core, "run", "-e", "desk", "-t", "uc_nn_validate_board")
+    finally:
+        ini.write_text(text, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"lenet5, int8, on serial:socket://127.0.0.1:{port}: passed" in done.stdout
+    assert "100 samples" in done.stdout and "0 of 1000 outputs differ" in done.stdout
 
 
 def test_the_first_pio_test(digits: Path, core: Path) -> None:

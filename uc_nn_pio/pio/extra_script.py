@@ -486,6 +486,18 @@ def add_targets(env, options, wanted, output):
             title="Network: profile",
             description="Where the cycles go on the virtual board, function by function",
         )
+    elif wanted["board"] and env.BoardConfig().get("build.mcu", "").startswith("fe310"):
+        env.AddCustomTarget(
+            name="uc_nn_validate_board",
+            dependencies=None,
+            actions=[
+                env.VerboseAction(
+                    lambda target, source, env: validate_board(env, options, wanted, output), "Validating on the board"
+                )
+            ],
+            title="Network: validate on the board",
+            description="A hundred samples on the board that is plugged in; its firmware is replaced",
+        )
     env.AddCustomTarget(
         name="uc_nn_clean",
         dependencies=None,
@@ -540,6 +552,27 @@ def for_each_model(env, options, wanted, output, verb):
         run_tool(env, options, output, "uc_nn_pio", verb[0], model, *verb[1:], *more) for model in wanted["models"]
     ]
     return max(codes)
+
+
+def validate_board(env, options, wanted, output):
+    """For every model: its validation firmware onto the board, as ``upload`` would put it there, and samples over its
+    UART, which is ``monitor_port`` or what its USB id says."""
+    from SCons.Action import Action
+
+    upload = sys.modules.get("uc_nn_upload")  # of platform uc_nn
+    steps = upload.actions(env, env.BoardConfig(), env.PioPlatform()) if upload else ["$UPLOADCMD"]
+    elf = os.path.join(env.subst("$BUILD_DIR"), "validate.elf")
+    port = f"serial:{env.GetProjectOption('monitor_port', '') or 'auto'}"
+    for model in wanted["models"]:
+        of_model = ("uc_nn_pio", "validate", model, "--board", env["BOARD"])
+        code = (
+            run_tool(env, options, output, *of_model, "--firmware", elf)
+            or Action(steps)([], [env.File(elf)], env)
+            or run_tool(env, options, output, *of_model, "--on", port)
+        )
+        if code:
+            return code
+    return 0
 
 
 def program(env):

@@ -23,12 +23,16 @@ from uc_nn_pio.errors import BoardError, ToolError
 from uc_nn_pio.graph.ir import Tensor
 from uc_nn_pio.graph.layout import from_memory, to_memory
 from uc_nn_pio.pio.board_files import render_board_files
+from uc_nn_pio.progress import track
 from uc_nn_pio.resources import resources
 from uc_nn_pio.validation.layers import BoardLayer, LayerCheck, check_words, expected_layers
 from uc_nn_pio.validation.link import PATIENCE_S, Link, meet, serial_link
+from uc_nn_pio.validation.ports import hifive1_uart
 
 START_S = 30.0
 HASH_BYTES = 8
+AUTO = "auto"
+"""The name of the port that a HiFive1's USB id tells."""
 
 
 def hash_of(conversion: Conversion) -> bytes:
@@ -134,7 +138,7 @@ class BoardTarget:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found: dict[str, list[np.ndarray]] = {each.name: [] for each in self._outputs}
-        for sample in self._samples(inputs):
+        for sample in track(self._samples(inputs), "validating on the board"):
             output, cycles = self._link.run(sample, self._output_bytes)
             self.cycles.append(cycles)
             at = 0
@@ -162,7 +166,8 @@ class BoardTarget:
 
 @contextmanager
 def on_a_board(conversion: Conversion, board: Board, on: str, faults: Sequence[str] = ()) -> Iterator[BoardTarget]:
-    """A board with the model, ``on`` the ``virtual`` one or ``serial:PORT``, for as long as it is needed.
+    """A board with the model, ``on`` the ``virtual`` one or ``serial:PORT``
+    (``serial:auto``: the HiFive1 that is plugged in), for as long as it is needed.
 
     Raises:
         LinkError: it does not answer, or has another network.
@@ -180,7 +185,8 @@ def on_a_board(conversion: Conversion, board: Board, on: str, faults: Sequence[s
     if on.startswith("serial:"):
         predicted = conversion.report.get("predicted") or {}
         run_s = 2 * predicted["cycles"] / predicted["core_hz"] if predicted.get("core_hz") else 0.0
-        with met(on.removeprefix("serial:"), run_s=run_s) as target:
+        port = on.removeprefix("serial:")
+        with met(hifive1_uart() if port == AUTO else port, run_s=run_s) as target:
             yield target
         return
     with tempfile.TemporaryDirectory(prefix="uc_nn_validate_") as temporary:
