@@ -25,7 +25,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
         else:
             assert kind == "sh"
             script.append(text)
-    assert len(script) == 6
+    assert len(script) == 7
     scripts = Path(sys.executable).parent
     environment = clean_environment()
     environment |= {
@@ -46,3 +46,4 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "shapes, int8, on host: passed" in done.stdout and "shapes, int8, on virtual: passed" in done.stdout
     assert "3 test cases: 3 succeeded" in done.stdout and "lenet5" not in done.stdout
+    assert "shapes_alone/src/main.c" in done.stdout and done.stdout.count("virtual        SUCCESS") == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,18 @@ from torch import nn
 
 from tests.firmware.build import build_firmware
 from tests.modules import load_module
-from tests.pio.conftest import Project, on_a_terminal, pio_environment
+from tests.pio.conftest import ROOT, Project, on_a_terminal, pio_environment
 from uc_nn_pio import cli
 from uc_nn_pio.boards import load_board
 from uc_nn_pio.converter import convert
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.pio.platform.builder import uc_nn_upload
 from uc_nn_pio.pio.update import update
+from uc_nn_pio.reference import integer
 from uc_nn_pio.spec import load_spec
 
+LISTED = {"new FOLDER --blank net.pt2"}
+"""In the table of verbs."""
 NETWORKS = '''
 import torch
 from torch import nn
@@ -317,16 +319,22 @@ def test_update_knows_such_a_project(mine: Path, capsys: pytest.CaptureFixture[s
     assert "fork_output_sure(" in Path("p/src/main.c").read_text()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/platformio.md"])
+def test_the_command_of_the_documentation(page: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = set(re.findall(r"uc-nn (new \w+ --blank [\w.]+)", (ROOT / page).read_text(encoding="utf-8"))) - LISTED
+    Path("my-net.pt2").rename("net.pt2")
+    assert cli.main(command.split()) == 0, capsys.readouterr().err
+    assert load_spec(Path("mynet/models/net.yaml")).name == "net"
+
+
 # The program --------------------------------------------------------------------------------------------------------
 
 
-def fork_spec(more: str) -> Callable[[Path], None]:
-    def change(spec: Path) -> None:
-        rng = np.random.default_rng(2)
-        np.savez(spec.parent / "c.npz", words=rng.integers(0, 11, (9, 4)), speed=rng.normal(size=(9, 3)))
-        spec.write_text(spec.read_text().replace("precision: float32", more))
-
-    return change
+def write_samples(path: Path) -> None:
+    """Of the network with two inputs, as it takes them."""
+    rng = np.random.default_rng(2)
+    speed = np.concatenate([pattern((3,)), rng.uniform(-1, 1, (8, 3))])
+    np.savez(path, words=rng.integers(0, 11, (9, 4)), speed=speed)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +344,7 @@ def fork_spec(more: str) -> Callable[[Path], None]:
         ("my-net.pt2", "memory: {schedule: streamed}\n", "STREAMED"),
         ("my-net.pt2", "output: {labels: [a, b, c, d, e]}\n", "my_net_label"),
         ("fork.pt2", "", "SIZE_OF_WORDS"),
-        ("fork.pt2", "int8", "SCALE_OF_SPEED"),
+        ("fork.pt2", "precision: int8\ncalibration: {file: c.npz}\n", "SCALE_OF_SPEED"),
     ],
 )
 def test_the_program_builds_without_warnings(
@@ -345,10 +353,9 @@ def test_the_program_builds_without_warnings(
     """Strictly, and with what the user may later say in the spec."""
     new(capsys, "p", "--blank", file)
     (spec,) = Path("p/models").glob("*.yaml")
-    if change == "int8":
-        fork_spec("precision: int8\ncalibration: {file: c.npz}")(spec)
-    else:
-        spec.write_text(spec.read_text() + change)
+    write_samples(spec.parent / "c.npz")
+    text = spec.read_text()
+    spec.write_text(text.replace("precision: float32\n", change) if "int8" in change else text + change)
     update(Path("p"), write=True)
     made = convert(spec, load_board("hifive1"))
     generated = mine / "generated"
@@ -397,16 +404,35 @@ def test_it_runs_at_once_and_goes_on_as_the_tutorial_says(
 @pytest.mark.pio
 @pytest.mark.parametrize("board", ["mps2_an386", "qemu_riscv32"])
 def test_it_runs_at_once_in_qemu(board: str, mine: Path, core: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Several inputs and outputs here, in int8 on one of the boards: what PyTorch computes, to its grain."""
-    spec = mine / "p" / "models" / "fork.yaml"
-    new(capsys, "p", "--blank", "fork.pt2", "--board", board)
+    """Several inputs and outputs here: in float32 what PyTorch computes, in int8 what the integer reference does."""
+    write_samples(mine / "samples.npz")
+    int8 = board == "qemu_riscv32"
+    more = ("--calibration", "samples.npz") if int8 else ()
+    assert new(capsys, "p", "--blank", "fork.pt2", "--board", board, *more)[0] == 0
     done = project_in(mine / "p", core).pio("run", "-t", "upload")
     assert done.returncode == 0, done.stdout + done.stderr
-    fork = load_module(mine / "nets.py").Fork().eval()
-    fork.load_state_dict(torch.load(mine / "fork.pt"))
-    with torch.no_grad():
-        steer, sure = fork(torch.arange(4)[None], torch.from_numpy(pattern((3,))))
-    assert np.allclose(printed(done.stdout), steer[0].numpy(), atol=0.006), done.stdout
+    assert f"fork: {'int8' if int8 else 'float32'}," in done.stdout
+    wanted = integers_of_fork(mine / "p", board) if int8 else floats_of_fork(mine)
+    assert np.allclose(printed(done.stdout), wanted[0], atol=0.006), done.stdout
     others = re.search(r"output y1: (.*) \.\.\.", done.stdout)[1].split()
-    assert np.allclose([float(each) for each in others], sure[0, :32].numpy(), atol=0.006)
-    assert "cycles" not in done.stdout and spec.is_file()
+    assert np.allclose([float(each) for each in others], wanted[1][:32], atol=0.006)
+    assert "cycles" not in done.stdout
+
+
+def floats_of_fork(folder: Path) -> list[np.ndarray]:
+    fork = load_module(folder / "nets.py").Fork().eval()
+    fork.load_state_dict(torch.load(folder / "fork.pt"))
+    with torch.no_grad():
+        return [each[0].numpy() for each in fork(torch.arange(4)[None], torch.from_numpy(pattern((3,))))]
+
+
+def integers_of_fork(project: Path, board: str) -> list[np.ndarray]:
+    graph = convert(project / "models" / "fork.yaml", load_board(board)).design.graph
+    given = {"words": np.arange(4), "speed": pattern((3,))[0]}
+    inputs = {}
+    for name, numbers in given.items():
+        quant = graph.tensor(name).quant
+        inputs[name] = np.clip(np.round(numbers / quant.scale) + quant.zero_point, -128, 127).astype(np.int8)[None]
+    made = integer.outputs_batch(graph, inputs)
+    quants = {name: graph.tensor(name).quant for name in made}
+    return [(made[name][0].astype(int) - quant.zero_point) * quant.scale for name, quant in quants.items()]
