@@ -32,7 +32,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = "docs/tutorial.md"
 PROGRAMS = ("uc-nn", "pio", "python", "python3", "pip", "gdb-multiarch", "apt", "brew")
 INSTALLERS = ("pip ", "apt ", "brew ")
-SHELL = re.compile(r"cd \w+|export \w+=\S+")
+SHELL = re.compile(r"cd [\w./]+|export \w+=\S+")
 
 TARGETS_OF_PLATFORMIO = {"upload", "monitor", "clean"}
 TARGETS = set(re.findall(r'(?:network\(|name=)"(uc_nn_\w+)"', Path(extra_script.__file__).read_text(encoding="utf-8")))
@@ -90,6 +90,11 @@ ELSEWHERE = (
         r"pio run --list-targets",
         "tests/pio/test_targets.py::test_they_are_listed_without_a_conversion",
         '"--list-targets"',
+    ),
+    (
+        r"pio run -e hifive1 -t uc_nn_validate_board",
+        "tests/pio/test_targets.py::test_validation_on_a_real_board",
+        '"uc_nn_validate_board"',
     ),
     (r"pio run -e ENV -t TARGET", "tests/pio/test_targets.py::test_what_they_say", '"-e", "hifive1", "-t"'),
     (r"pio test", "tests/pio/test_targets.py::test_the_first_pio_test", '"test"'),
@@ -155,6 +160,7 @@ ARGUMENTS = {
     "validate": "SPEC",
     "new": "FOLDER",
     "explain": "SPEC LAYER",
+    "guess": "WEIGHTS",
 }
 SMALL = """\
 spec: 1
@@ -252,7 +258,7 @@ def test_every_target_is_one_and_all_of_ours_are_said() -> None:
             targets = set(re.findall(r"-t (\w+)", command.text)) - {"TARGET"}
             assert targets <= TARGETS | TARGETS_OF_PLATFORMIO, command
     page = (ROOT / "docs" / "platformio.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(uc_nn_\w+)` \|", page, re.M)) == TARGETS and len(TARGETS) == 7
+    assert set(re.findall(r"^\| `(uc_nn_\w+)` \|", page, re.M)) == TARGETS and len(TARGETS) == 8
 
 
 def test_what_is_installed_is_what_there_is() -> None:
@@ -319,6 +325,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save(weights | biases, path)
     images = rng.integers(0, 256, (8, 1, 12, 12), np.uint8)
     np.savez(folder / "models" / "data.npz", images=images, labels=np.zeros(8, np.int64))
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 4),)), folder / "net.pt2")
     return folder
 
 
@@ -338,7 +346,7 @@ def runnable() -> list[str]:
 @pytest.mark.parametrize("text", runnable())
 def test_they_run(text: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    new = ("FOLDER", "FILE", "mydigit", "guessed.yaml", "model.yaml", "models/mynet.yaml")
+    new = ("FOLDER", "FILE", "mydigit", "mynet", "guessed.yaml", "model.yaml", "models/mynet.yaml")
     arguments = [str(tmp_path / each) if each in new else each for each in shlex.split(text)]
     if "--check" in arguments:
         assert cli.main([each for each in arguments if each != "--check"]) == 0
