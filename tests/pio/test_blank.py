@@ -308,6 +308,13 @@ def test_calibration_data_make_int8(mine: Path, capsys: pytest.CaptureFixture[st
     assert code == 2 and "cannot read calibration data from nets.py" in said
 
 
+def test_what_pytorch_has_quantized_is_int8(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quantized = ROOT / "tests" / "quantize" / "pt2e" / "static_tensor.pt2"
+    assert new(capsys, "p", "--blank", str(quantized)) == (0, "")
+    spec = Path("p/models/static_tensor.yaml")
+    assert load_spec(spec).precision == "int8" and convert(spec).design.precision == "int8"
+
+
 def test_update_knows_such_a_project(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new(capsys, "p", "--blank", "fork.pt2")
     assert json.loads(Path("p/.uc_nn.json").read_text())["kind"] == "blank"
