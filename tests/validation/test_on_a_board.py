@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from uc_nn_pio.resources import resources
 from uc_nn_pio.spec import load_spec
 from uc_nn_pio.validation import load_inputs
 from uc_nn_pio.validation.board import build_firmware, on_a_board, virtual_board
-from uc_nn_pio.validation.link import Restarted, serial_link
+from uc_nn_pio.validation.link import PATIENCE_S, Restarted, serial_link
 
 SPEC = resources("examples") / "lenet5_camera" / "models" / "lenet5.yaml"
 
@@ -67,8 +68,8 @@ def test_over_a_port_that_pyserial_opens(tmp_path: Path, capsys: pytest.CaptureF
     elf = tmp_path / "validate.elf"
     assert cli.main(["validate", str(SPEC), "--board", "hifive1", "--firmware", str(elf)]) == 0
     assert "program it" in capsys.readouterr().out
-    with virtual_board(elf, load_board("hifive1_virtual")) as port:
-        found = validate(SPEC, f"serial:{port}", samples=2)
+    with virtual_board(elf, load_board("hifive1_virtual")) as running:
+        found = validate(SPEC, f"serial:{running.port}", samples=2)
     assert found.passed and found.samples == 2 and found.target.startswith("serial:")
 
 
@@ -163,9 +164,9 @@ def test_the_board_has_another_network(tmp_path: Path) -> None:
     elf = build_firmware(convert(SPEC, board), board, tmp_path)
     made = convert(other, board)
     with (
-        virtual_board(elf, board) as port,
+        virtual_board(elf, board) as running,
         pytest.raises(UcNnError, match="has another network"),
-        on_a_board(made, board, f"serial:{port}"),
+        on_a_board(made, board, f"serial:{running.port}"),
     ):
         raise AssertionError("it was taken")
 
@@ -193,8 +194,8 @@ def test_a_board_that_was_reset_has_no_output(tmp_path: Path) -> None:
     """It says that it lost the sample, and gives no bytes that no run has made."""
     board = load_board("hifive1_virtual")
     elf = build_firmware(convert(SPEC, board), board, tmp_path)
-    with virtual_board(elf, board) as port:
-        line = serial_link(port)
+    with virtual_board(elf, board) as running:
+        line = serial_link(running.port)
         assert line.hello().output_bytes == 10
         with pytest.raises(Restarted):
             line.ask(b"O", struct.pack("<IB", 0, 10))
@@ -202,3 +203,22 @@ def test_a_board_that_was_reset_has_no_output(tmp_path: Path) -> None:
         with pytest.raises(Restarted):
             line.ask(b"O", struct.pack("<IB", 0, 10))
         line.close()
+
+
+def test_a_firmware_that_the_board_stops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It reads where nothing is while the network runs: said at once, with the board's own reason."""
+    real = Conversion.traced.fget
+
+    def spoiled(conversion: Conversion) -> dict[str, str]:
+        files = dict(real(conversion))
+        begin = "void lenet5_run(lenet5_context *ctx)\n{\n"
+        assert begin in files["lenet5.c"]
+        files["lenet5.c"] = files["lenet5.c"].replace(begin, f"{begin}    (void)*(volatile uint32_t *)0x70000000u;\n")
+        return files
+
+    monkeypatch.setattr(Conversion, "traced", property(spoiled))
+    began = time.monotonic()
+    assert cli.main(["validate", str(SPEC), "--on", "virtual", "--samples", "1"]) == 3
+    said = capsys.readouterr().err
+    assert "ran into a trap on the virtual board" in said and "0x70000000" in said and "in lenet5_run" in said
+    assert time.monotonic() - began < PATIENCE_S

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,14 @@ from uc_nn_pio.boards import Board
 from uc_nn_pio.converter import Conversion
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.render import input_names, output_names
-from uc_nn_pio.errors import BoardError, ToolError
+from uc_nn_pio.errors import BoardError, ToolError, VirtualBoardError
 from uc_nn_pio.graph.ir import Tensor
 from uc_nn_pio.graph.layout import from_memory, to_memory
 from uc_nn_pio.pio.board_files import render_board_files
 from uc_nn_pio.progress import track
 from uc_nn_pio.resources import resources
 from uc_nn_pio.validation.layers import BoardLayer, LayerCheck, check_words, expected_layers
-from uc_nn_pio.validation.link import PATIENCE_S, Link, meet, serial_link
+from uc_nn_pio.validation.link import PATIENCE_S, Link, LinkError, meet, serial_link
 from uc_nn_pio.validation.ports import hifive1_uart
 
 START_S = 30.0
@@ -86,17 +89,41 @@ def _bytes_of(tensor: Tensor) -> int:
     return tensor.elements * np.dtype(tensor.dtype.value).itemsize
 
 
+def _fault(log: Path) -> VirtualBoardError | None:
+    """What a firmware has been stopped for, by the virtual board's log: by the board itself, which then waits for its
+    client to go, or by a trap, as on silicon, in whose handler it stays."""
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        with contextlib.suppress(ValueError):  # a line that is still being written
+            said = json.loads(line)
+            if "error" in said:
+                what = f"the virtual board stopped the firmware: {said['error']}"
+                return VirtualBoardError(what, where=said["where"], why=said["why"])
+            if said.get("report") == "trap":
+                what = "the firmware ran into a trap on the virtual board"
+                return VirtualBoardError(what, where=said["where"], why=said["message"])
+    return None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A virtual board: the address of its UART, and whether it is still there."""
+
+    port: str
+    alive: Callable[[], bool]
+
+
 @contextmanager
-def virtual_board(elf: Path, board: Board, faults: Sequence[str] = ()) -> Iterator[str]:
-    """Runs a firmware in a process of its own; gives the address of its UART, and leaves nothing running.
+def virtual_board(elf: Path, board: Board, faults: Sequence[str] = ()) -> Iterator[Running]:
+    """Runs a firmware in a process of its own, and leaves nothing running.
 
     Raises:
         ToolError: it did not start.
+        VirtualBoardError: it stopped the firmware while somebody talked to it.
     """
-    port_file = elf.with_suffix(".port")
+    port_file, log = elf.with_suffix(".port"), elf.with_suffix(".log")
     command = [sys.executable, "-m", "uc_nn_pio.virtual", "run", str(elf), "--board", board.id, "--uart", "tcp:0"]
     command += ["--port-file", str(port_file), "--no-camera", "--speed", "max", "--idle-exit", "60"]
-    command += ["--stall-limit", "off", *(part for fault in faults for part in ("--fault", fault))]
+    command += ["--log", str(log), "--stall-limit", "off", *(part for fault in faults for part in ("--fault", fault))]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -109,7 +136,12 @@ def virtual_board(elf: Path, board: Board, faults: Sequence[str] = ()) -> Iterat
                         why = process.stderr.read()[-500:]
                     raise ToolError("the virtual board did not start", why=why, next_step="uc-nn doctor")
                 time.sleep(0.05)
-            yield f"socket://127.0.0.1:{port_file.read_text().strip()}"
+            yield Running(
+                f"socket://127.0.0.1:{port_file.read_text().strip()}",
+                lambda: process.poll() is None and not _fault(log),
+            )
+        except LinkError as error:
+            raise (_fault(log) or error) from None
         finally:
             process.terminate()
 
@@ -175,8 +207,8 @@ def on_a_board(conversion: Conversion, board: Board, on: str, faults: Sequence[s
     """
 
     @contextmanager
-    def met(port: str, **patience: float) -> Iterator[BoardTarget]:
-        line = serial_link(port, **patience)
+    def met(port: str, **how: Any) -> Iterator[BoardTarget]:
+        line = serial_link(port, **how)
         try:
             yield BoardTarget(conversion, on, line)
         finally:
@@ -193,5 +225,5 @@ def on_a_board(conversion: Conversion, board: Board, on: str, faults: Sequence[s
         elf = build_firmware(conversion, board, Path(temporary))
         # Nothing is lost on its line but what a fault takes, however slow this computer is.
         patience = {} if faults else {"answer_s": PATIENCE_S}
-        with virtual_board(elf, board, faults) as port, met(port, **patience) as target:
+        with virtual_board(elf, board, faults) as running, met(running.port, alive=running.alive, **patience) as target:
             yield target

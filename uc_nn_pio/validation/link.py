@@ -98,6 +98,7 @@ class Link:
     board that had answered before.
 
     A frame that has no answer within ``answer_s`` was lost; one that sets the network going takes ``run_s`` besides.
+    A board that is not ``alive`` is not waited for.
     """
 
     open: Callable[[], Any]
@@ -105,6 +106,7 @@ class Link:
     patience: float = PATIENCE_S
     answer_s: float = ANSWER_S
     run_s: float = 0.0
+    alive: Callable[[], bool] = lambda: True
     asked_again: int = 0
     _port: Any = None
     _number: int = 0
@@ -121,7 +123,7 @@ class Link:
         self._number = (self._number + 1) % 256
         sent = frame(kind, self._number, payload)
         deadline, first = time.monotonic() + self.patience, True
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.alive():
             self.asked_again += not first and self._answered
             first = False
             try:
@@ -141,7 +143,7 @@ class Link:
                 return answer
         raise LinkError(
             f"the board on {self.where} does not answer",
-            why=f"no whole frame came for {self.patience:g} s",
+            why=f"no whole frame came for {self.patience:g} s" if self.alive() else "it has stopped",
             next_step="is the validation firmware on it (uc-nn validate SPEC --firmware FILE), and is the port free?",
         )
 
@@ -158,6 +160,8 @@ class Link:
             data = self._port.read(256)
             if data:
                 limit = time.monotonic() + wait
+            elif not self.alive():
+                return None
             buffer += data
             for got, number, payload in frames_in(buffer):
                 if number != self._number:
@@ -223,9 +227,9 @@ class Link:
         return output, cycles
 
 
-def serial_link(port: str, answer_s: float = ANSWER_S, run_s: float = 0.0) -> Link:
-    """A link over whatever pyserial opens."""
-    return Link(lambda: serial.serial_for_url(port, baudrate=BAUD, timeout=0.02), port, answer_s=answer_s, run_s=run_s)
+def serial_link(port: str, **how: Any) -> Link:
+    """A link over whatever pyserial opens; ``how`` are further fields of :class:`Link`."""
+    return Link(lambda: serial.serial_for_url(port, baudrate=BAUD, timeout=0.02), port, **how)
 
 
 def meet(link: Link, expected_hash: bytes, input_bytes: int, output_bytes: int, layers: int) -> Hello:
