@@ -394,13 +394,13 @@ def _validation_firmware(args: argparse.Namespace) -> int:
 
     from uc_nn_pio.boards import load_board
     from uc_nn_pio.converter import convert
+    from uc_nn_pio.files import write_files
     from uc_nn_pio.validation.board import build_firmware
 
     board = load_board(args.board or "hifive1")
     with tempfile.TemporaryDirectory(prefix="uc_nn_validate_") as folder:
         elf = build_firmware(convert(args.spec, board), board, Path(folder)).read_bytes()
-    args.firmware.parent.mkdir(parents=True, exist_ok=True)
-    args.firmware.write_bytes(elf)
+    write_files(args.firmware.parent, {args.firmware.name: elf})
     print(terminal(f"wrote {args.firmware}, for {board.name}: program it, then --on serial:PORT"))
     return 0
 

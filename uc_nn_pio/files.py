@@ -28,8 +28,8 @@ ABANDONED_SECONDS = 60.0
 """Only texts that are ready are written: a file of ours that is older is of a process that was killed."""
 
 
-def write_files(folder: Path, files: Mapping[str, str], *, remove: Iterable[str] = ()) -> list[Path]:
-    """Write ``files`` (relative name -> text) under ``folder``; return their paths.
+def write_files(folder: Path, files: Mapping[str, str | bytes], *, remove: Iterable[str] = ()) -> list[Path]:
+    """Write ``files`` (relative name -> text, or bytes) under ``folder``; return their paths.
 
     Each text goes to a temporary file beside its target first, and to the disk, so nothing is touched if that is full;
     then all are renamed into place, in their order. A file whose text is the same already is left alone.
@@ -41,7 +41,9 @@ def write_files(folder: Path, files: Mapping[str, str], *, remove: Iterable[str]
     Raises:
         UcNnError: the folder cannot be written to; every file is what it was before.
     """
-    targets = {folder / name: text.encode("utf-8") for name, text in files.items()}
+    targets = {
+        folder / name: text.encode("utf-8") if isinstance(text, str) else text for name, text in files.items()
+    }
     staged: list[tuple[Path, Path]] = []
     try:
         for path, data in targets.items():
