@@ -2,7 +2,7 @@
 
 A *way* is a schedule, and for ``streamed`` how many layers are streamed, and which of them hold a window of fewer rows.
 Each way begins with the kernels' fastest forms; while it is over the budget, the kernel whose scratch reaches highest
-is replaced by a smaller form of it. In the end every kernel takes the fastest form that makes the context no larger.
+is replaced by a smaller form of it. Where that makes the context no smaller in the end, the faster form is kept.
 """
 
 from __future__ import annotations
@@ -227,28 +227,15 @@ def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice
 
 
 def _fitted(graph: Graph, way: Way, budget: int | None) -> Choice:
-    """A way in as few bytes as the budget asks for, or as few as it can be had in."""
-    found = _planned(graph, way.kernels, way.schedule)
+    """A way in as few bytes as the budget asks for, or as few as it can be had in; of equals, the first and fastest."""
+    best = found = _planned(graph, way.kernels, way.schedule)
     while way.shrinks and budget is not None and found.plan.total_bytes > budget:
         smaller = _smaller(found)
         if smaller is None:
             break
         found = _planned(graph, smaller, way.schedule)
-    return _widened(graph, way, found)
-
-
-def _widened(graph: Graph, way: Way, found: Choice) -> Choice:
-    """Each kernel in its fastest form that the context has room for as it is: the last one that had to be smaller may
-    have left some to those before it."""
-    for at, fastest in enumerate(way.kernels):
-        kernel: Kernel | None = fastest
-        while kernel is not None and kernel != found.kernels[at]:
-            wider = _planned(graph, (*found.kernels[:at], kernel, *found.kernels[at + 1 :]), way.schedule)
-            if wider.plan.total_bytes <= found.plan.total_bytes:
-                found = wider
-                break
-            kernel = kernel.smaller()
-    return found
+        best = min(best, found, key=lambda choice: choice.plan.total_bytes)
+    return best
 
 
 def _smaller(found: Choice) -> tuple[Kernel, ...] | None:
