@@ -2,7 +2,7 @@
 
 A *way* is a schedule, and for ``streamed`` how many layers are streamed, and which of them hold a window of fewer rows.
 Each way begins with the kernels' fastest forms; while it is over the budget, the kernel whose scratch reaches highest
-is replaced by a smaller form of it.
+is replaced by a smaller form of it. Where that makes the context no smaller in the end, the faster form is kept.
 """
 
 from __future__ import annotations
@@ -227,14 +227,15 @@ def _planned(graph: Graph, kernels: tuple[Kernel, ...], schedule: str) -> Choice
 
 
 def _fitted(graph: Graph, way: Way, budget: int | None) -> Choice:
-    """A way in as few bytes as the budget asks for, or as few as it can be had in."""
-    found = _planned(graph, way.kernels, way.schedule)
+    """A way in as few bytes as the budget asks for, or as few as it can be had in; of equals, the first and fastest."""
+    best = found = _planned(graph, way.kernels, way.schedule)
     while way.shrinks and budget is not None and found.plan.total_bytes > budget:
         smaller = _smaller(found)
         if smaller is None:
             break
         found = _planned(graph, smaller, way.schedule)
-    return found
+        best = min(best, found, key=lambda choice: choice.plan.total_bytes)
+    return best
 
 
 def _smaller(found: Choice) -> tuple[Kernel, ...] | None:

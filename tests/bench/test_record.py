@@ -21,6 +21,14 @@ def test_the_record_is_not_worse_than_itself(row: dict[str, Any]) -> None:
     assert worse(row, row) == []
 
 
+@pytest.mark.parametrize(("network", "most"), [("lenet5", 1164), ("cifar10", 4408)])
+def test_at_the_least_ram_instructions_are_those_of_pingpong_within_a_tenth(network: str, most: int) -> None:
+    rows = recorded()["rows"]
+    least, whole = rows[f"{network}-int8-streamed_least"], rows[f"{network}-int8"]
+    assert least["context_bytes"] <= most
+    assert least["instructions"] <= 1.1 * whole["instructions"]
+
+
 @pytest.mark.parametrize(
     "name", ["ram_bytes", "context_bytes", "scratch_bytes", "stack_bytes", "code_bytes", "const_bytes"]
 )

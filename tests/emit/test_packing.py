@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
-from uc_nn_pio.emit.kernels.packing import MOST_IN_HALF, tap_groups, words_of_outputs, words_of_taps
+from uc_nn_pio.emit.kernels.packing import (
+    MOST_IN_HALF,
+    MOST_IN_SETS,
+    fewest_groups,
+    tap_groups,
+    words_of_outputs,
+    words_of_taps,
+)
 
 
 def halves(weights: np.ndarray, x: np.ndarray, groups: list[list[int]]) -> tuple[int, int]:
@@ -40,6 +48,46 @@ def test_groups_are_as_long_as_the_bound_allows_and_no_longer() -> None:
     # two of the largest weights that quantization gives always fit; two of an imported -128 do not
     assert tap_groups(np.full((3, 2), 127), "ab") == [["a", "b"]]
     assert tap_groups(np.full((3, 2), -128), "ab") == [["a"], ["b"]]
+
+
+def partitions(taps: list[int]) -> Iterator[list[list[int]]]:
+    """All ways to put taps into groups."""
+    if not taps:
+        yield []
+        return
+    for rest in partitions(taps[1:]):
+        yield [[taps[0]], *rest]
+        for at, group in enumerate(rest):
+            yield [*rest[:at], [taps[0], *group], *rest[at + 1 :]]
+
+
+def test_no_other_groups_in_any_order_are_fewer() -> None:
+    rng = np.random.default_rng(8)
+    for trial in range(40):
+        taps, places = int(rng.integers(1, 7)), int(rng.integers(1, 5))
+        weights = rng.integers(-128, 128, (places, taps)) // int(rng.integers(1, 4))
+        columns = [t // 2 for t in range(taps)]
+
+        def fits(group: list[int], weights: np.ndarray = weights) -> bool:
+            return len(group) == 1 or bool((np.abs(weights[:, group]).sum(1) <= MOST_IN_HALF).all())
+
+        def cost(groups: list[list[int]], columns: list[int] = columns) -> tuple[int, int]:
+            return len(groups), sum(columns[max(group)] - columns[min(group)] for group in groups)
+
+        groups = fewest_groups(weights, columns)
+        assert sorted(t for group in groups for t in group) == list(range(taps)) and all(map(fits, groups)), trial
+        best = min(cost(other) for other in partitions(list(range(taps))) if all(map(fits, other)))
+        assert cost(groups) == best, trial
+
+
+def test_sums_of_groups_in_any_order_are_exact() -> None:
+    rng = np.random.default_rng(4)
+    for trial in range(60):
+        taps = int(rng.integers(1, MOST_IN_SETS + 2))
+        weights = rng.integers(-128, 128, (2, taps)) // int(rng.integers(1, 5))
+        x = rng.integers(-128, 128, taps) if trial % 3 else rng.choice([-128, 127], taps)
+        groups = fewest_groups(weights, [0] * taps)
+        assert halves(weights, x, groups) == (int(weights[0] @ x), int(weights[1] @ x))
 
 
 def unpacked(word: int) -> tuple[int, int]:

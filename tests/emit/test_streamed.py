@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,10 @@ from tests.networks import design_of, random_network
 from uc_nn_pio import choose as choose_module
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
+from uc_nn_pio.emit.kernels.base import vars_of
+from uc_nn_pio.emit.kernels.conv2d_int8 import Conv2dInt8
+from uc_nn_pio.emit.kernels.conv2d_rows_int8 import Conv2dRowsInt8
+from uc_nn_pio.emit.kernels.tuning import Tuning
 from uc_nn_pio.errors import PlanError
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
@@ -56,12 +61,12 @@ def any_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose_module, "_ways", drawn)
 
 
-def _with_less_and_less(graph: Graph, seed: int) -> Iterator[Design]:
+def _with_less_and_less(graph: Graph, seed: int, tuning: Tuning) -> Iterator[Design]:
     """Designs with ever smaller budgets, until nothing fits: kernels take smaller forms one after the other."""
     budget = None
     try:
         while True:
-            design = design_of_int8(graph, random_tuning(seed), f"net{seed}", budget, "streamed")
+            design = design_of_int8(graph, tuning, f"net{seed}", budget, "streamed")
             budget = design.plan.total_bytes - 4
             yield design
     except PlanError as error:
@@ -69,20 +74,23 @@ def _with_less_and_less(graph: Graph, seed: int) -> Iterator[Design]:
 
 
 def _compare_int8(
-    seeds: range, folder: Path, level: str, draw: Callable[[int], Network] = random_int8_network
+    seeds: range,
+    folder: Path,
+    level: str,
+    draw: Callable[[int], Network] = random_int8_network,
+    tune: Callable[[int], Tuning] = random_tuning,
 ) -> Counter[str]:
     cases, expected, met = [], [], Counter()
     for seed in seeds:
         network = draw(seed)
-        designs = list(_with_less_and_less(network.graph, seed))
+        designs = list(_with_less_and_less(network.graph, seed, tune(seed)))
         if not designs:
             continue
         design = designs[-1 if seed % 2 else seed // 2 % len(designs)]
         met.update(_streams(design))
         met.update("pool apart" for k in design.kernels if getattr(k, "pool_apart", False))
-        parted = [k for k in design.kernels if getattr(k, "staged_rows", None)]
-        met.update("in parts" for _ in parted)
-        met.update("in parts, a word a tap" for k in parted if not k.compact)
+        met.update("in parts" for k in design.kernels if getattr(k, "staged_rows", None))
+        met.update("weights in registers" for k in design.kernels if isinstance(k, Conv2dRowsInt8))
         cases.append(case_of(design, network.inputs))
         expected.extend(integer.outputs_batch(network.graph, network.inputs).values())
     results = zip(cases, run_sanitized(cases, folder, level=level), expected, strict=True)
@@ -98,13 +106,47 @@ def _compare_int8(
 def test_random_int8_networks_equal_the_reference(tmp_path: Path) -> None:
     met = _compare_int8(range(2000, 2080), tmp_path, "-O0")
     kinds = {"conv2d", "max_pool2d", "avg_pool2d", "activation", "linear"}
-    assert set(met) - {"pool apart"} == {*kinds, "in parts", "in parts, a word a tap"}, met
-    assert met["conv2d"] >= 45 and met["in parts"] >= 7 and met["linear"] >= 12, met
+    assert set(met) - {"pool apart", "in parts"} == {*kinds, "weights in registers"}, met
+    assert met["conv2d"] >= 45 and met["weights in registers"] >= 7 and met["linear"] >= 12, met
 
 
 def test_maxima_kept_in_output_rows_are_those_of_whole_windows(tmp_path: Path) -> None:
     met = _compare_int8(range(6000, 6080), tmp_path, "-O0", random_pooled_network)
-    assert met["pool apart"] >= 25 and met["in parts"] >= 5, met
+    assert met["pool apart"] >= 25 and met["weights in registers"] >= 5, met
+
+
+def _not_packed(seed: int) -> Tuning:
+    return Tuning(dual=bool(seed % 2), conv_taps=random.Random(seed).choice((3, 6, 10, 20)))
+
+
+def test_strips_staged_in_parts_give_the_same(tmp_path: Path) -> None:
+    met = _compare_int8(range(2000, 2060), tmp_path, "-O0", tune=_not_packed)
+    more = _compare_int8(range(6000, 6060), tmp_path, "-O0", random_pooled_network, _not_packed)
+    assert met["in parts"] >= 5 and more["in parts"] >= 3, (met, more)
+
+
+def _last_form(graph: Graph, way: choose_module.Way, budget: int | None) -> choose_module.Choice:
+    """Every kernel in the last of its forms, whatever it needs."""
+    last = tuple(kernel.smaller() or kernel for kernel in way.kernels)
+    return choose_module._planned(graph, last, way.schedule)
+
+
+@pytest.mark.parametrize("draw", [random_int8_network, random_pooled_network])
+def test_weights_in_registers_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw: Callable[[int], Network]
+) -> None:
+    """Wherever that form is possible, whatever it is worth."""
+
+    def in_registers(kernel: Conv2dInt8) -> Conv2dInt8 | None:
+        return Conv2dRowsInt8(**vars_of(kernel)) if kernel.packed and kernel.rows_apart and kernel.meets else None
+
+    monkeypatch.setattr(Conv2dInt8, "smaller", in_registers)
+    monkeypatch.setattr(Conv2dRowsInt8, "smaller", lambda kernel: None)
+    monkeypatch.setattr(choose_module, "_fitted", _last_form)
+    met = _compare_int8(
+        range(7000, 7120), tmp_path, "-O1", draw, lambda seed: replace(random_tuning(seed), packed=True, dual=False)
+    )
+    assert met["weights in registers"] >= 30, met
 
 
 @pytest.mark.slow

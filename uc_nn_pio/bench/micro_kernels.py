@@ -27,13 +27,14 @@ from uc_nn_pio.cost.work import work_of
 from uc_nn_pio.design import Design
 from uc_nn_pio.emit.kernels import Kernel
 from uc_nn_pio.emit.kernels.base import shape_text
+from uc_nn_pio.emit.kernels.conv2d_rows_int8 import Conv2dRowsInt8
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.graph import ops
 from uc_nn_pio.graph.build import GraphBuilder
 from uc_nn_pio.graph.ir import Graph
 from uc_nn_pio.lower import lower
 from uc_nn_pio.quantize import Method, Range, calibrate, quantize
-from uc_nn_pio.spec import InputSpec, MemorySpec, ModelSource, ModelSpec, OutputSpec
+from uc_nn_pio.spec import LEAST, InputSpec, MemorySpec, ModelSource, ModelSpec, OutputSpec
 
 MODEL = Path(uc_nn_pio.cost.__file__).parent / "fe310.json"
 LARGE_RAM = 1 << 17
@@ -45,6 +46,7 @@ MOST_DRAWS = 1000
 COUNTS = {
     "conv": 80,
     "pooled_conv": 80,
+    "conv_rows": 80,
     "depthwise": 70,
     "linear": 50,
     "max_pool": 60,
@@ -68,7 +70,12 @@ COUNTS = {
 }
 """How many micro-kernels of each sort, in each precision."""
 
+STREAMED = "conv_rows"
+"""Convolutions that make row by row, in the least RAM, and hold their weights in registers; int8 alone has them."""
+
 BRANCHED = ("add", "sub", "mul", "concat")
+
+MAY_POOL = {"conv_rows": 0.6, "depthwise": 0.3}
 
 NARROW = 8
 """One of so many has outputs whose range is far too narrow, which takes the long way to requantize."""
@@ -90,7 +97,7 @@ def measured(precision: str, sort: str) -> list[Sample]:
     tuning = {**board.details["kernels"], "compact": True}
     compact = replace(board, details={**board.details, "kernels": tuning})
     found = []
-    for number in range(COUNTS[sort]):
+    for number in range(COUNTS[sort] if sort != STREAMED or precision == "int8" else 0):
         design = _design(sort, number, precision, compact if number % COMPACT == 0 else board)
         rectified = number % 2 == 1
         costs, code = layer_costs(design, board, rectified)
@@ -139,9 +146,11 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
                 text_sha256="0" * 64,
                 input=InputSpec(graph.tensor(graph.inputs[0]).shape),
                 output=OutputSpec(),
-                memory=MemorySpec(),
+                memory=MemorySpec("streamed", ram_budget=LEAST) if sort == STREAMED else MemorySpec(),
             )
             design = design_of_graph(spec, graph, graph, board)
+            if sort == STREAMED and not isinstance(design.kernels[0], Conv2dRowsInt8):
+                continue
             if not any(kernel.free_in_place for kernel in design.kernels):
                 return design
         except UcNnError:
@@ -150,18 +159,18 @@ def _design(sort: str, number: int, precision: str, board: Board) -> Design:
 
 
 def _graph(sort: str, rng: random.Random, values: np.random.Generator, precision: str) -> Graph:
-    large = sort in ("conv", "pooled_conv", "linear") and rng.random() < LARGE
+    large = sort in ("conv", "pooled_conv", STREAMED, "linear") and rng.random() < LARGE
     build, draw = GraphBuilder("part"), _Shapes(rng, MOST_MACS[precision], large)
     shape = {"linear": draw.vector, "recurrent": draw.rows, "embedding": draw.vector}.get(sort, draw.map)()
     x = at = build.input("x", shape)
     match sort:
-        case "conv" | "pooled_conv" | "depthwise":
+        case "conv" | "pooled_conv" | "conv_rows" | "depthwise":
             op, out = draw.conv(shape, depthwise=sort == "depthwise")
             weight = values.normal(size=(out, shape[0] // op.groups, *op.kernel)).astype(np.float32)
             at = build.add("conv", op, x, weight=weight, bias=values.normal(size=out).astype(np.float32))
             if rng.random() < 0.7:
                 at = build.add("activation", ops.Activation(rng.choice(("relu", "relu", "relu6"))), at)
-            if sort == "pooled_conv" or (sort == "depthwise" and rng.random() < 0.3):
+            if sort == "pooled_conv" or (sort in (STREAMED, "depthwise") and rng.random() < MAY_POOL[sort]):
                 at = build.add("pool", draw.pool(ops.MaxPool2d), at)
         case "linear":
             out = rng.choice((1, 2, 3, 5, 8, 10, 13, 24, 40, 64))

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from uc_nn_pio.emit.kernels.base import Kernel, Table
+from uc_nn_pio.emit.kernels.base import Kernel, Table, vars_of
 from uc_nn_pio.emit.kernels.conv_geometry import MAX_POSITIONS, Axis, ColumnRun, Span, axes, column_runs, split_window
 from uc_nn_pio.emit.kernels.packing import bias_words, requantizers, tap_groups, words_of_taps
 from uc_nn_pio.emit.kernels.pipeline import Loop, Statement, pipelined, straight
@@ -39,8 +39,9 @@ from uc_nn_pio.schedule.rows import RowNeed
 LOAD_WORD, LOAD_BYTE = 2, 3
 """Cycles until a load's result can be used, as the order of statements assumes."""
 
-UNPACK, KEEP, BEGIN = 1.5, 16.0, 25.0
-"""Instructions, about: to take a tap out of a compact word; to keep and to fetch a position's sums; to begin a part."""
+STAGE, UNPACK, KEEP, BEGIN = 5.0, 3.0, 16.0, 25.0
+"""Instructions, about: to copy a word of flash to scratch; to take a tap out of a compact word; to keep and to fetch a
+position's sums; to begin a part."""
 
 
 MOST_DUAL_TAPS = 32
@@ -68,7 +69,8 @@ class Conv2dInt8(Kernel):
     template: ClassVar[str] = "conv2d_int8.c.j2"
 
     staged_rows: int | None = None
-    """Kernel rows staged at once, where a strip is staged in parts; None for all of them."""
+    """Kernel rows staged at once, where a strip is staged in parts; None for all of them. Not with packed products:
+    :class:`~uc_nn_pio.emit.kernels.conv2d_rows_int8.Conv2dRowsInt8` takes less scratch, and less time."""
     kept_compact: bool = False
     """To save scratch; see :attr:`compact`."""
     pool_apart: bool = False
@@ -77,11 +79,11 @@ class Conv2dInt8(Kernel):
 
     @property
     def helpers(self) -> frozenset[str]:
-        taps = ({"taps", "within"} if self.staged_rows else {"taps"}) if self._axes[0].padded and self._meets else set()
+        taps = ({"taps", "within"} if self.staged_rows else {"taps"}) if self._axes[0].padded and self.meets else set()
         return self._requantizers.helpers | taps | ({"dual"} if self._has_quads else set())
 
     @property
-    def _meets(self) -> bool:
+    def meets(self) -> bool:
         """Whether the kernel's columns meet the map anywhere."""
         columns = self._axes[1]
         starts = range(-columns.pool_pad, columns.out * columns.pool_stride - columns.pool_pad, columns.pool_stride)
@@ -296,25 +298,28 @@ class Conv2dInt8(Kernel):
     @cached_property
     def _forms(self) -> list[Conv2dInt8]:
         """Ways to hold weights in scratch, none of which is slower and no smaller than another; the fastest first."""
-        staged: list[int | None] = [None]
-        if self.rows_apart and self._meets:
-            staged += range(self.op.kernel[0] - 1, 0, -1)
-        forms = [replace(self, kept_compact=compact, staged_rows=rows) for compact in (False, True) for rows in staged]
+        from uc_nn_pio.emit.kernels.conv2d_rows_int8 import Conv2dRowsInt8  # which is one of these kernels
+
+        forms = [replace(self, kept_compact=compact, staged_rows=None) for compact in (False, True)]
+        if self.rows_apart and self.meets:
+            rows = range(self.op.kernel[0] - 1, 0, -1)
+            parted = [replace(self, staged_rows=count) for count in rows]
+            forms += [Conv2dRowsInt8(**vars_of(self))] if self.packed else parted
         found: list[Conv2dInt8] = []
-        for kernel in sorted(
-            filter(_can_be_staged, forms), key=lambda kernel: (kernel._handling, kernel.scratch_bytes)
-        ):
+        for kernel in sorted(forms, key=lambda kernel: (kernel.handling, kernel.scratch_bytes)):
             if not found or kernel.scratch_bytes < found[-1].scratch_bytes:
                 found.append(kernel)
         return found
 
     @property
-    def _handling(self) -> float:
-        """Instructions of a block, about, to take weights apart and to keep sums while the next part is staged."""
-        rows, columns, _ = self._block_shape
+    def handling(self) -> float:
+        """Instructions of a call and strip, about, to bring weights to where they are used, and to keep sums."""
+        rows, columns, count = self._block_shape
+        taps = self.op.kernel[0] * self.op.kernel[1] * self.group_channels
         parts = -(-self.op.kernel[0] // self.staged_rows) if self.staged_rows else 0
-        unpacked = self.row_words * 2 * self.op.kernel[0] if self.packed and self.compact else 0
-        return UNPACK * unpacked + parts * (KEEP * rows * columns + BEGIN)
+        fetched = taps * (1 if not self.packed else UNPACK if self.compact else 1)
+        staged = STAGE * taps * (0.5 if self.compact else 1)
+        return staged + count * (fetched + parts * (KEEP * rows * columns + BEGIN))
 
     @cached_property
     def _weight(self) -> np.ndarray:
@@ -342,7 +347,7 @@ class Conv2dInt8(Kernel):
             words += self._requantizers.of(first, second)
             pairs = list(zip(*taps, strict=True))
             # taps that go to words of their own follow each other without a gap
-            count = 1 if self.compact else len(pairs) // self.op.kernel[0] if self.staged_rows else len(pairs)
+            count = 1 if self.compact else len(pairs)
             for at in range(0, len(pairs), count):
                 words += words_of_taps(
                     *map(np.concatenate, zip(*pairs[at : at + count], strict=True)), self.packed, self.dual
@@ -359,13 +364,17 @@ class Conv2dInt8(Kernel):
         columns = range(span.lo * body.channels, span.hi * body.channels)
         if not self.packed:
             return [[t] for t in columns]
+        return tap_groups(self.weights_of(body)[:, columns.start : columns.stop], columns)
+
+    def weights_of(self, body: Body) -> np.ndarray:
+        """(places, taps): what the C of a pass meets, in all strips, kernel rows and channels."""
         rows = []
         for ky in range(self.op.kernel[0]):
             for i in range(body.count):
                 first = body.first_channel + i * body.channels
                 taken = self._weight[:, ky, :, first : first + body.channels]
                 rows.append(taken.reshape(len(taken), -1))
-        return tap_groups(np.concatenate(rows)[:, columns.start : columns.stop], columns)
+        return np.concatenate(rows)
 
     def taps_used(self, body: Body, run: ColumnRun, part: Span) -> list[int]:
         """The taps of a body that some position of the part uses; wide strides can leave one out between two."""
@@ -467,11 +476,6 @@ class Conv2dInt8(Kernel):
             "weights_at": self.header_words + self.edge_words,
             "sums_at": self.header_words + self.edge_words + self.weight_words,
         }
-
-
-def _can_be_staged(kernel: Conv2dInt8) -> bool:
-    """Whether parts begin with a word of flash: a word that is taken apart has two taps."""
-    return kernel.staged_rows is None or kernel.compact or kernel.row_words % 2 == 0
 
 
 def _pixel(i: int, offset: int) -> Statement:

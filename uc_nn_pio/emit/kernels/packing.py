@@ -17,6 +17,9 @@ from uc_nn_pio.graph.ir import Graph, Node
 MOST_IN_HALF = 255
 """Largest sum of |w| whose products with int8 stay within 16 bits: 255 * 128 < 2^15."""
 
+MOST_IN_SETS = 10
+"""Taps of which all sets are looked at."""
+
 
 def words_of_taps(first: np.ndarray, second: np.ndarray, biased: bool, dual: bool = False) -> list[int]:
     """Two channels' taps (n,) as ceil(n / 2) words; an odd tap is followed by a zero weight."""
@@ -63,6 +66,48 @@ def tap_groups(weights: np.ndarray, taps: Sequence[int]) -> list[list[int]]:
         else:
             groups.append([tap])
             total = magnitude[:, column]
+    return groups
+
+
+def fewest_groups(weights: np.ndarray, columns: Sequence[int]) -> list[list[int]]:
+    """All taps in the fewest groups whose products may be added in one word, in any order; of equals, those whose taps
+    stand close together.
+
+    By dynamic programming over the sets of taps, so of :data:`MOST_IN_SETS` taps at most; of more, in their order.
+
+    Args:
+        weights: (places, taps) int32: what the same C meets in each place where it is used.
+        columns: the kernel column of each tap.
+    """
+    taps = range(weights.shape[1])
+    if len(taps) > MOST_IN_SETS:
+        return tap_groups(weights, taps)
+    magnitude = np.abs(weights.astype(np.int64))
+    total = {0: np.zeros(len(magnitude), np.int64)}
+    apart = {}
+    for group in range(1, 1 << len(taps)):
+        last = group.bit_length() - 1
+        before = total.get(group & ~(1 << last))
+        if before is not None and (group == 1 << last or (before + magnitude[:, last] <= MOST_IN_HALF).all()):
+            total[group] = before + magnitude[:, last]
+            apart[group] = (1, columns[last] - columns[(group & -group).bit_length() - 1])
+    best: list[tuple[tuple[int, int], int]] = [((0, 0), 0)]
+    for done in range(1, 1 << len(taps)):
+        high = 1 << done.bit_length() - 1
+        rest, choices = done ^ high, []
+        part = rest
+        while True:
+            if (cost := apart.get(part | high)) is not None:
+                left = best[rest ^ part][0]
+                choices.append(((cost[0] + left[0], cost[1] + left[1]), part | high))
+            if not part:
+                break
+            part = (part - 1) & rest
+        best.append(min(choices))
+    groups, left = [], (1 << len(taps)) - 1
+    while left:
+        groups.append([t for t in taps if best[left][1] >> t & 1])
+        left ^= best[left][1]
     return groups
 
 
