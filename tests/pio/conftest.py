@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import pty
 import select
 import shutil
@@ -176,7 +177,8 @@ class Project:
 def on_a_terminal(
     project: Project, *arguments: str, until: str, timeout: float = 60.0, command: tuple[str, ...] = PIO
 ) -> tuple[str, int]:
-    """Run `pio` on a pty until it prints ``until``, then Ctrl-C as a user would; returns its output and exit code."""
+    """Run `pio` on a pty until it prints ``until``, a pattern, then Ctrl-C as a user would; returns its output and exit
+    code."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [*command, *arguments],
@@ -200,7 +202,7 @@ def on_a_terminal(
             if not data:
                 break
             output += data
-        if until.encode() in output and not sent:
+        if not sent and re.search(until.encode(), output):
             os.write(master, b"\x03")
             sent = True
     else:

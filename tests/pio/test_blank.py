@@ -385,7 +385,8 @@ def test_it_runs_at_once_and_goes_on_as_the_tutorial_says(
     new(capsys, "p", "--blank", "my-net.pt2")
     project = project_in(mine / "p", core)
     try:
-        shown, code = on_a_terminal(project, "run", "-t", "upload", "-t", "monitor", until="cycles: ")
+        whole = r"cycles: \d+\s"
+        shown, code = on_a_terminal(project, "run", "-t", "upload", "-t", "monitor", until=whole, timeout=120)
         assert code == 0, shown
         with torch.no_grad():
             wanted = net_of(mine)(torch.from_numpy(pattern((2, 9, 10))))[0].numpy()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -73,8 +75,9 @@ port = pathlib.Path(__file__).with_name("port")
 port.unlink(missing_ok=True)
 command = [sys.executable, "-m", "uc_nn_pio.virtual", "run", sys.argv[1], "--board", "hifive1_virtual"]
 command += ["--uart", "tcp:PORT", "--port-file", str(port), "--no-camera"]
-command += ["--speed", "max", "--idle-exit", "20", "--stall-limit", "off"]
-subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+command += ["--speed", "max", "--idle-exit", "100", "--stall-limit", "off"]
+quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+port.with_name("pid").write_text(str(subprocess.Popen(command, **quiet).pid))
 while not (port.is_file() and port.read_text().strip()):
     time.sleep(0.05)
 """
@@ -100,6 +103,8 @@ monitor_port = socket://127.0.0.1:{port}
         done = pio(digits, core, "run", "-e", "desk", "-t", "uc_nn_validate_board")
     finally:
         ini.write_text(text, encoding="utf-8")
+        if (digits / "pid").is_file():
+            os.kill(int((digits / "pid").read_text()), signal.SIGTERM)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"lenet5, int8, on serial:socket://127.0.0.1:{port}: passed" in done.stdout
     assert "100 samples" in done.stdout and "0 of 1000 outputs differ" in done.stdout
