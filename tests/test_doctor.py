@@ -12,7 +12,7 @@ from serial.tools import list_ports
 
 from uc_nn_pio import cli, doctor
 from uc_nn_pio.doctor import FAILS, OK, WARNS, Finding, examine
-from uc_nn_pio.pio import setup
+from uc_nn_pio.pio import packages, setup
 from uc_nn_pio.pio.project import render_project
 
 
@@ -68,6 +68,26 @@ def test_a_platform_of_another_version_and_one_that_was_edited(core: Path, tmp_p
     assert found(copy, tmp_path)["its Python"].state == WARNS
     (copy / "platforms" / "uc_nn" / "platform.py").write_text("edited")
     assert "were changed" in found(copy, tmp_path)["platform uc_nn"].says
+
+
+def test_platformio_was_upgraded_since_set_up(core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wants another SCons; doctor says so, and its cure brings it."""
+    copy = tmp_path / "core"
+    shutil.copytree(core, copy, symlinks=True)
+    assert found(copy, tmp_path)["SCons"].state == OK
+    package = copy / "packages" / "tool-scons" / "package.json"
+    text = package.read_text()
+    now = json.loads(text)["version"]
+    package.write_text(text.replace(now, "4.40801.0+pip.4.8.1"))
+    seen = found(copy, tmp_path)["SCons"]
+    assert seen.state == WARNS and "4.8.1" in seen.says and f"asks for {now}" in seen.says
+    assert cli.main(seen.cure.split()[1:]) == 0
+    assert found(copy, tmp_path)["SCons"].state == OK and json.loads(package.read_text())["version"] == now
+    package.write_text("{")
+    assert "is damaged" in found(copy, tmp_path)["SCons"].says
+    monkeypatch.setattr(packages, "_requirement", lambda name: "~9")
+    package.write_text(text)
+    assert "names no SCons version" in found(copy, tmp_path)["SCons"].says
 
 
 def test_a_machine_that_has_little(core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

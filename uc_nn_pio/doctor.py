@@ -48,6 +48,7 @@ def examine(core: Path, project: Path) -> list[Finding]:
         _torch,
         _platformio,
         lambda: _platform(core),
+        lambda: _scons(core),
         _compilers,
         lambda: _registry(core),
         _programs,
@@ -118,6 +119,23 @@ def _platform(core: Path) -> Iterator[Finding]:
     python = note.get("python")
     if python and not Path(python).exists():
         yield Finding("its Python", WARNS, f"{python} is gone: the virtual board may not start", cure)
+
+
+def _scons(core: Path) -> Iterator[Finding]:
+    """The build tool that set-up put into a private folder: PlatformIO may want another one since it was upgraded."""
+    folder = core / packages.SCONS_FOLDER
+    if packages.SCONS_FOLDER not in core_folder.made_folders(core):
+        return  # PlatformIO's own, which it fetches and renews itself
+    cure = f"uc-nn setup --offline --core-dir {core}"
+    try:
+        held, wanted = setup.package_version(folder), packages.scons_package_version()
+    except (OSError, ValueError, KeyError):
+        yield Finding("SCons", WARNS, f"{folder} is damaged", cure)
+    except UcNnError as error:
+        yield Finding("SCons", WARNS, error.what, error.next_step)
+    else:
+        says = held if held == wanted else f"{held}; this PlatformIO asks for {wanted}: upgraded since set-up?"
+        yield Finding("SCons", OK if held == wanted else WARNS, says, None if held == wanted else cure)
 
 
 def _compilers() -> Iterator[Finding]:

@@ -138,7 +138,7 @@ def _private_packages(core: Path) -> dict[str, core_folder.Content]:
     # SCons may have to come from PyPI: once, until PlatformIO asks for another version.
     if ours(packages.SCONS_FOLDER) and not (
         core_folder.intact(core, packages.SCONS_FOLDER)
-        and _version(core / packages.SCONS_FOLDER) == packages.scons_package_version()
+        and package_version(core / packages.SCONS_FOLDER) == packages.scons_package_version()
     ):
         found[packages.SCONS_FOLDER] = packages.scons()
     cppcheck = packages.cppcheck() if ours(packages.CPPCHECK_FOLDER) else None
@@ -147,7 +147,8 @@ def _private_packages(core: Path) -> dict[str, core_folder.Content]:
     return found
 
 
-def _version(package: Path) -> str:
+def package_version(package: Path) -> str:
+    """The version that a PlatformIO package says of itself."""
     return json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
 
 
