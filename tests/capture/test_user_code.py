@@ -138,6 +138,24 @@ def test_every_file_of_the_users_is_a_dependency(tmp_path: Path) -> None:
     assert found == {"net.pt", "net.py", "parts/__init__.py", "parts/inner.py", "late.py"}
 
 
+def test_a_folder_that_is_a_package_without_an_init_file_is_gone_behind_it(tmp_path: Path) -> None:
+    """Where the next project has a file of its name, that is found."""
+    weights(tmp_path)
+    (tmp_path / "some_parts").mkdir()
+    (tmp_path / "some_parts" / "inner.py").write_text("WIDTH = 2\n", encoding="utf-8")
+    source = textwrap.dedent(NET)
+    with_folder = source.replace("from torch import nn", "from torch import nn\nfrom some_parts import inner")
+    found = {path.name for path in capture(python_spec(tmp_path, with_folder)).dependencies}
+    assert found == {"net.pt", "net.py", "inner.py"} and "some_parts" not in sys.modules
+    other = tmp_path / "other"
+    other.mkdir()
+    weights(other)
+    (other / "some_parts.py").write_text("WIDTH = 2\n", encoding="utf-8")
+    with_file = source.replace("from torch import nn", "from torch import nn\nfrom some_parts import WIDTH")
+    found = {path.name for path in capture(python_spec(other, with_file)).dependencies}
+    assert found == {"net.pt", "net.py", "some_parts.py"}
+
+
 def test_two_models_may_have_files_of_one_name(tmp_path: Path) -> None:
     shapes = []
     for width in (2, 3):

@@ -149,7 +149,7 @@ def user_code(file: Path) -> Iterator[UserCode]:
         sys.path[:] = path
         sys.dont_write_bytecode = write
         for key, module in list(sys.modules.items()):
-            where = _path(module)
+            where = _path(module) or _folder_of_namespace(module)
             if code._before.get(key) is not module and where and is_user_file(where):
                 del sys.modules[key]
         sys.modules.update(hidden)
@@ -197,6 +197,14 @@ def _hide_namesakes(folder: Path) -> dict[str, ModuleType]:
 def _path(module: object) -> Path | None:
     file = getattr(module, "__file__", None)
     return Path(file).resolve() if isinstance(file, str) and file.endswith(".py") else None
+
+
+def _folder_of_namespace(module: object) -> Path | None:
+    """The (first) folder of a package without ``__init__.py``."""
+    if getattr(module, "__file__", None) is not None:
+        return None
+    first = next(iter(getattr(module, "__path__", ())), None)
+    return Path(first).resolve() if isinstance(first, str) else None
 
 
 def _installed() -> tuple[Path, ...]:
