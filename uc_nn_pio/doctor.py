@@ -21,7 +21,7 @@ from uc_nn_pio import __version__
 from uc_nn_pio.boards import board_ids, load_board
 from uc_nn_pio.errors import UcNnError
 from uc_nn_pio.pio import core_folder, extra_script, packages, setup
-from uc_nn_pio.validation.ports import HIFIVE1_USB, hifive1_ports
+from uc_nn_pio.ports import HIFIVE1_USB, hifive1_ports
 
 OK, WARNS, FAILS = "ok", "warns", "fails"
 UDEV_RULES = ("/etc/udev/rules.d/*.rules", "/lib/udev/rules.d/*.rules", "/usr/lib/udev/rules.d/*.rules")
