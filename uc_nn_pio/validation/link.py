@@ -123,7 +123,7 @@ class Link:
         self._number = (self._number + 1) % 256
         sent = frame(kind, self._number, payload)
         deadline, first = time.monotonic() + self.patience, True
-        while time.monotonic() < deadline and self.alive():
+        while time.monotonic() < deadline:
             self.asked_again += not first and self._answered
             first = False
             try:
@@ -137,10 +137,12 @@ class Link:
                         next_step="python -m serial.tools.list_ports shows the ports; is this one free, and yours?",
                     ) from None
                 time.sleep(0.2)
-                continue
+                answer = None
             if answer is not None:
                 self._answered = True
                 return answer
+            if not self.alive():
+                break
         raise LinkError(
             f"the board on {self.where} does not answer",
             why=f"no whole frame came for {self.patience:g} s" if self.alive() else "it has stopped",
@@ -152,9 +154,8 @@ class Link:
             self._port = self.open()
             self._met = True
         self._port.write(sent)
-        wait = (self.answer_s if self._answered else min(self.answer_s, ANSWER_S)) + (
-            self.run_s if kind in b"IR" else 0
-        )
+        wait = self.answer_s if self._answered else min(self.answer_s, ANSWER_S)
+        wait += self.run_s if kind in b"IR" else 0
         buffer, limit = bytearray(), time.monotonic() + wait
         while time.monotonic() < limit:
             data = self._port.read(256)
