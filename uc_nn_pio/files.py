@@ -41,9 +41,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], *, remove: Itera
     Raises:
         UcNnError: the folder cannot be written to; every file is what it was before.
     """
-    targets = {
-        folder / name: text.encode("utf-8") if isinstance(text, str) else text for name, text in files.items()
-    }
+    targets = {folder / name: text.encode("utf-8") if isinstance(text, str) else text for name, text in files.items()}
     staged: list[tuple[Path, Path]] = []
     try:
         for path, data in targets.items():

@@ -7,6 +7,7 @@ in and their runs made in turn, so that state shared between contexts would show
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,6 +110,16 @@ def case_of(design: Design, inputs: np.ndarray) -> Case:
     given, result = (design.graph.tensor(names[0]) for names in (design.graph.inputs, design.graph.outputs))
     assert inputs.dtype == given.dtype.value and inputs.shape[1:] == given.shape and len(inputs) % 2 == 0
     return Case(design.spec.name, render(design), inputs, result.shape)
+
+
+def without_weights(source: str, table: str) -> str:
+    """The C with zeros in a table."""
+    return re.sub(
+        rf"({table}\[\d+\][^=]*= \{{)(.*?)(\}};)",
+        lambda found: found[1] + re.sub(r"[^\s,{}]+(?=,)", "0", found[2]) + found[3],
+        source,
+        flags=re.S,
+    )
 
 
 def run_sanitized(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.emit.harness import without_weights
 from tests.modules import load_module
 from uc_nn_pio import cli, validate
 from uc_nn_pio.boards import load_board
@@ -73,14 +74,22 @@ def test_over_a_port_that_pyserial_opens(tmp_path: Path, capsys: pytest.CaptureF
     assert found.passed and found.samples == 2 and found.target.startswith("serial:")
 
 
-def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A firmware whose second layer has other weights than the reference: the first is right, the second is named."""
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None:
+    """Firmware is made with a changed ``lenet5.c``."""
     real = Conversion.traced.fget
 
     def spoiled(conversion: Conversion) -> dict[str, str]:
-        return {name: without_weights(text, "lenet5_conv2_weights") for name, text in real(conversion).items()}
+        files = real(conversion)
+        changed = change(files["lenet5.c"])
+        assert changed != files["lenet5.c"]
+        return {**files, "lenet5.c": changed}
 
     monkeypatch.setattr(Conversion, "traced", property(spoiled))
+
+
+def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A firmware whose second layer has other weights than the reference: the first is right, the second is named."""
+    spoil(monkeypatch, lambda source: without_weights(source, "lenet5_conv2_weights"))
     assert cli.main(["validate", str(SPEC), "--on", "virtual", "--samples", "2"]) == 1
     said = capsys.readouterr().out
     assert "FAILED" in said and "conv2 is the first that differs from the reference" in said
@@ -91,24 +100,9 @@ def test_a_wrong_layer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_a_wrong_layer_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Conversion.traced.fget
-
-    def spoiled(conversion: Conversion) -> dict[str, str]:
-        return {name: without_weights(text, "lenet5_fc2_weights") for name, text in real(conversion).items()}
-
-    monkeypatch.setattr(Conversion, "traced", property(spoiled))
+    spoil(monkeypatch, lambda source: without_weights(source, "lenet5_fc2_weights"))
     found = validate(in_float32(tmp_path), "virtual", samples=1)
     assert [layer.agrees for layer in found.layers][:4] == [True, True, True, False]
-
-
-def without_weights(text: str, table: str) -> str:
-    """The C with zeros in a table."""
-    return re.sub(
-        rf"({table}\[\d+\][^=]*= \{{)(.*?)(\}};)",
-        lambda found: found[1] + re.sub(r"[^\s,{}]+(?=,)", "0", found[2]) + found[3],
-        text,
-        flags=re.S,
-    )
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
@@ -207,18 +201,11 @@ def test_a_board_that_was_reset_has_no_output(tmp_path: Path) -> None:
 
 def test_a_firmware_that_the_board_stops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It reads where nothing is while the network runs: said at once, with the board's own reason."""
-    real = Conversion.traced.fget
-
-    def spoiled(conversion: Conversion) -> dict[str, str]:
-        files = dict(real(conversion))
-        begin = "void lenet5_run(lenet5_context *ctx)\n{\n"
-        assert begin in files["lenet5.c"]
-        files["lenet5.c"] = files["lenet5.c"].replace(begin, f"{begin}    (void)*(volatile uint32_t *)0x70000000u;\n")
-        return files
-
-    monkeypatch.setattr(Conversion, "traced", property(spoiled))
+    begin = "void lenet5_run(lenet5_context *ctx)\n{\n"
+    spoil(monkeypatch, lambda source: source.replace(begin, f"{begin}    (void)*(volatile uint32_t *)0x70000000u;\n"))
     began = time.monotonic()
     assert cli.main(["validate", str(SPEC), "--on", "virtual", "--samples", "1"]) == 3
     said = capsys.readouterr().err
     assert "ran into a trap on the virtual board" in said and "0x70000000" in said and "in lenet5_run" in said
+    assert "next: " in said and "uc-nn board run validate.elf --gdb 3333" in said
     assert time.monotonic() - began < PATIENCE_S

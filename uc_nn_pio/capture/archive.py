@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uc_nn_pio.capture.archive_check import check_json, check_pickles
-from uc_nn_pio.capture.archive_program import ExportInput, program_inputs, read_program
+from uc_nn_pio.capture.archive_program import KnownInput, program_inputs, read_program
 from uc_nn_pio.capture.formats import FileKind, file_kind
 from uc_nn_pio.capture.trace import Inputs, Trace
 from uc_nn_pio.errors import Location, ModelError, UnsafeFileError
@@ -81,7 +81,7 @@ def read_export(path: Path, inputs: Inputs) -> Trace:
     return read_program(*checked_archive(path), inputs)
 
 
-def export_inputs(path: Path) -> list[ExportInput]:
+def export_inputs(path: Path) -> list[KnownInput]:
     """What a ``.pt2`` file says of its inputs, in the order of ``forward``'s arguments.
 
     Raises:

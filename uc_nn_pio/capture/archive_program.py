@@ -41,17 +41,18 @@ _MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, StopI
 
 
 @dataclass(frozen=True)
-class ExportInput:
-    """An input of an exported program. ``shape`` is without the batch axis, ``None`` for a size that is not fixed.
-    ``whole``: it takes whole numbers, ``tokens`` of them where an embedding reads it."""
+class KnownInput:
+    """An input, as far as a network's file tells. ``shape`` is without the batch axis, ``None`` for a size that is not
+    known, and ``None`` altogether where the file says nothing. ``whole``: it takes whole numbers, ``tokens`` of them
+    where an embedding reads it."""
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None = None
     whole: bool = False
     tokens: int | None = None
 
 
-def program_inputs(archive: Archive, model: str) -> list[ExportInput]:
+def program_inputs(archive: Archive, model: str) -> list[KnownInput]:
     """The inputs of ``models/<model>.json``.
 
     Raises:
@@ -75,7 +76,7 @@ def program_inputs(archive: Archive, model: str) -> list[ExportInput]:
                     next_step=EXPORT_AGAIN.format(name=archive.path.name),
                 )
             whole = _DTYPES.get(values[name]["dtype"], ("",))[0].startswith(("int", "uint"))
-            found.append(ExportInput(name, tuple(sizes[1:]), whole, _tokens(name, nodes, values) if whole else None))
+            found.append(KnownInput(name, tuple(sizes[1:]), whole, _tokens(name, nodes, values) if whole else None))
         return found
     except _MALFORMED as error:
         raise damaged(archive.path, f"models/{model}.json does not follow torch's schema: {error!r}") from None

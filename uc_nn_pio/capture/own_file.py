@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from uc_nn_pio.capture.archive import export_inputs
+from uc_nn_pio.capture.archive_program import KnownInput
 from uc_nn_pio.capture.formats import FileKind, file_kind
 from uc_nn_pio.capture.guess import guessed_network
 from uc_nn_pio.capture.user_code import UserCode, module_name, user_code
@@ -18,17 +19,6 @@ from uc_nn_pio.errors import Location, ModelError
 from uc_nn_pio.spec.names import suggested_name
 
 _WEIGHTS = (FileKind.TORCH_SAVE, FileKind.TORCH_SAVE_OLD, FileKind.SAFETENSORS)
-
-
-@dataclass(frozen=True)
-class KnownInput:
-    """An input, as far as the file tells. ``shape`` is without the batch axis, ``None`` for a size that is not known,
-    and ``None`` altogether where it says nothing. ``whole``: it takes whole numbers, ``tokens`` of them."""
-
-    name: str
-    shape: tuple[int | None, ...] | None = None
-    whole: bool = False
-    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ def read_own_file(path: Path, attribute: str = "") -> OwnFile:
     if kind in (FileKind.PT2, FileKind.PT2_OLD):  # the archive's reader says how to export an old one again
         found = export_inputs(path)
         named = zip(_names(each.name for each in found), found, strict=True)
-        inputs = tuple(KnownInput(name, each.shape, each.whole, each.tokens) for name, each in named)
+        inputs = tuple(replace(each, name=name) for name, each in named)
         unknown = next((each.shape for each in inputs if None in each.shape), (1, 28, 28))
         return OwnFile("export", path, inputs, _example(unknown))
     raise ModelError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from uc_nn_pio.pio.answers import Answers, End, calibration_of, inputs_of
 from uc_nn_pio.pio.rendering import (
     board_variables,
     common_files,
+    copy,
     driver_files,
     drivers,
     is_fe310,
@@ -91,8 +91,7 @@ def render_blank(
         spec = folder / "models" / f"{model}.yaml"
         write(spec, draft.spec_text())
         for relative, source in {**copies, **draft.data_copies()}.items():
-            (folder / "models" / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / "models" / relative)
+            copy(source, folder / "models" / relative)
         if own.kind == "python":
             _check_copy(spec, own)
     return sorted(path for path in dest.rglob("*") if path.is_file())

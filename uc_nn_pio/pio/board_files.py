@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import jinja2
-
 from uc_nn_pio.boards import Board, Region
 from uc_nn_pio.errors import BoardError
-from uc_nn_pio.resources import resources
+from uc_nn_pio.pio.rendering import rendered
 
 DEFAULT_STACK_BYTES = 2048
 """Stack of a program that is linked without ``--defsym=__uc_nn_stack_bytes=N``, which PlatformIO builds set."""
@@ -44,14 +42,6 @@ def render_board_files(
             f"a stack of {stack_bytes} bytes is not possible on {board.name}",
             why=f"it is a multiple of 16, and at most half of its {board.ram.size} bytes of RAM",
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources("firmware_template") / "board"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-    )
     variables = {
         "board": board,
         "start_file": _start_file(board),
@@ -74,7 +64,7 @@ def render_board_files(
         "ram_end": f"0x{board.ram.end:08X}",
         "ram_size": board.ram.size,
     }
-    return {name: environment.get_template(f"{name}.j2").render(variables) for name in ("link.ld", "uc_nn_board.h")}
+    return rendered({name: f"board/{name}.j2" for name in ("link.ld", "uc_nn_board.h")}, variables)
 
 
 def _start_file(board: Board) -> str:

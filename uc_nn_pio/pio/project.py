@@ -13,8 +13,10 @@ from pathlib import Path
 from uc_nn_pio.boards import Board, load_board
 from uc_nn_pio.errors import SpecError, UcNnError
 from uc_nn_pio.pio.rendering import (
+    BARE,
     board_variables,
     common_files,
+    copy,
     driver_files,
     drivers,
     is_fe310,
@@ -35,7 +37,6 @@ CAMERA_SOURCE = "arducam_ov2640"
 SCENE = "data/digits.npz"
 """Where in a models folder the pictures for the virtual camera lie, if there are any."""
 
-_BARE = "bare"
 _SAMPLES = 10
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -65,10 +66,7 @@ def render_project(
     spec_path = _only_spec(models) if spec is None else Path(spec)
     loaded = load_spec(spec_path)
     copied = _files_of_spec(loaded) if spec is not None else None
-    texts = _texts(
-        name=name, board=load_board(board), spec=loaded, shared_drivers=False, scene=_has_scene(models, copied)
-    )
-    ours = {**texts, **driver_files(drivers(fe310=is_fe310(load_board(board))))}
+    ours = _own_files(name, load_board(board), loaded, _has_scene(models, copied))
     how = {"name": name, "board": board, "spec": f"models/{loaded.path.name}"}
     with new_folder(dest) as folder:
         for relative, text in {**ours, NOTE: note_text(how, ours)}.items():
@@ -77,18 +75,19 @@ def render_project(
             shutil.copytree(models, folder / "models", ignore=_NOT_COPIED)
         else:
             for relative in copied:
-                (folder / "models" / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(models / relative, folder / "models" / relative)
+                copy(models / relative, folder / "models" / relative)
     return sorted(path for path in dest.rglob("*") if path.is_file())
 
 
 def project_files(*, name: str, board: str, spec: Path) -> dict[str, str]:
     """All files of a project that come from this package (relative name -> text), for a spec that is in it already."""
-    loaded = load_spec(spec)
-    found = load_board(board)
-    scene = (spec.parent / SCENE).is_file()
-    texts = _texts(name=name, board=found, spec=loaded, shared_drivers=False, scene=scene)
-    return {**texts, **driver_files(drivers(fe310=is_fe310(found)))}
+    return _own_files(name, load_board(board), load_spec(spec), (spec.parent / SCENE).is_file())
+
+
+def _own_files(name: str, board: Board, spec: ModelSpec, scene: bool) -> dict[str, str]:
+    """With a copy of the drivers."""
+    texts = _texts(name=name, board=board, spec=spec, shared_drivers=False, scene=scene)
+    return {**texts, **driver_files(drivers(fe310=is_fe310(board)))}
 
 
 def example_files(example: str) -> dict[str, str]:
@@ -131,11 +130,11 @@ def _check_samples(spec: ModelSpec) -> None:
             why="the program for a board without a camera runs test samples",
             next_step="add validate: {file: data/test.npz, stage: network}",
         )
-    if spec.name == _BARE:
+    if spec.name == BARE:
         raise SpecError(
-            f"a model cannot be named {_BARE!r} in this program",
+            f"a model cannot be named {BARE!r} in this program",
             where=spec.location("name"),
-            why=f"it has a header {_BARE}.h of its own",
+            why=f"it has a header {BARE}.h of its own",
             next_step="choose another name",
         )
 

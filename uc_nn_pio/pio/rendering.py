@@ -22,7 +22,7 @@ from uc_nn_pio.escape import c_comment, visible
 from uc_nn_pio.resources import resources
 
 _CHIP_FAMILY = "fe310"
-_BARE = "bare"
+BARE = "bare"
 """The drivers of boards without an FE310; all others are that chip's and the camera's."""
 _EXTRA_SCRIPT = Path(__file__).with_name("extra_script.py")
 _MONITOR_FILTER = Path(__file__).with_name("monitor_filter.py")
@@ -73,7 +73,7 @@ def _has_drivers(board: Board) -> bool:
 def drivers(*, fe310: bool) -> list[Path]:
     """The folders of drivers: the FE310's and the camera's, or the one of boards without."""
     folders = sorted(path for path in (resources("firmware_template") / "lib").iterdir() if path.is_dir())
-    return [path for path in folders if (path.name != _BARE) == fe310]
+    return [path for path in folders if (path.name != BARE) == fe310]
 
 
 def driver_files(folders: list[Path]) -> dict[str, str]:
@@ -178,6 +178,12 @@ def refuse_occupied(dest: Path) -> None:
             why="nothing of yours is ever overwritten",
             next_step="choose another folder, or empty this one",
         )
+
+
+def copy(source: Path, target: Path) -> None:
+    """A file's bytes, into its folder, which is made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
 
 
 def write(path: Path, text: str) -> None:

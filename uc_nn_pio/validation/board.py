@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from uc_nn_pio.bench.toolchain import compile_model, link
@@ -26,16 +25,21 @@ from uc_nn_pio.errors import BoardError, ToolError, VirtualBoardError
 from uc_nn_pio.graph.ir import Tensor
 from uc_nn_pio.graph.layout import from_memory, to_memory
 from uc_nn_pio.pio.board_files import render_board_files
+from uc_nn_pio.pio.rendering import is_fe310, rendered
+from uc_nn_pio.ports import hifive1_uart
 from uc_nn_pio.progress import track
-from uc_nn_pio.resources import resources
 from uc_nn_pio.validation.layers import BoardLayer, LayerCheck, check_words, expected_layers
 from uc_nn_pio.validation.link import PATIENCE_S, Link, LinkError, meet, serial_link
-from uc_nn_pio.validation.ports import hifive1_uart
 
 START_S = 30.0
 HASH_BYTES = 8
 AUTO = "auto"
 """The name of the port that a HiFive1's USB id tells."""
+
+_LOOK = (
+    "a defect of the generated C or of the compiler: uc-nn validate SPEC --firmware validate.elf makes the program, "
+    "uc-nn board run validate.elf --gdb 3333 goes through it"
+)
 
 
 def hash_of(conversion: Conversion) -> bytes:
@@ -50,26 +54,23 @@ def build_firmware(conversion: Conversion, board: Board, folder: Path) -> Path:
         BoardError: the drivers are not for this board's chip.
         ToolError: no cross compiler.
     """
-    if not board.chip.startswith("fe310"):
+    if not is_fe310(board):
         raise BoardError(
             f"the validation firmware is not for {board.name}",
             why="its drivers are for the FE310",
             next_step="custom_uc_nn_samples runs test samples on any board (docs/boards.md)",
         )
-    template = (resources("firmware_template") / "validate" / "main.c.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
     design = conversion.design
-    main = environment.from_string(template).render(
-        model=conversion.name,
-        MODEL=conversion.name.upper(),
-        element="float" if design.precision == "float32" else "int8_t",
-        hash=", ".join(f"0x{byte:02X}" for byte in hash_of(conversion)),
-        inputs=_ends(design, "input", design.graph.inputs, input_names(design)),
-        outputs=_ends(design, "output", design.graph.outputs, output_names(design)),
-    )
-    for name, text in {**conversion.traced, **render_board_files(board), "main.c": main}.items():
+    variables = {
+        "model": conversion.name,
+        "MODEL": conversion.name.upper(),
+        "element": "float" if design.precision == "float32" else "int8_t",
+        "hash": ", ".join(f"0x{byte:02X}" for byte in hash_of(conversion)),
+        "inputs": _ends(design, "input", design.graph.inputs, input_names(design)),
+        "outputs": _ends(design, "output", design.graph.outputs, output_names(design)),
+    }
+    main = rendered({"main.c": "validate/main.c.j2"}, variables)
+    for name, text in {**conversion.traced, **render_board_files(board), **main}.items():
         (folder / name).write_text(text, encoding="utf-8")
     compile_model(folder, conversion, board)
     link(folder, board, ["main.c", "model.o"], "validate")
@@ -97,10 +98,10 @@ def _fault(log: Path) -> VirtualBoardError | None:
             said = json.loads(line)
             if "error" in said:
                 what = f"the virtual board stopped the firmware: {said['error']}"
-                return VirtualBoardError(what, where=said["where"], why=said["why"])
+                return VirtualBoardError(what, where=said["where"], why=said["why"], next_step=_LOOK)
             if said.get("report") == "trap":
                 what = "the firmware ran into a trap on the virtual board"
-                return VirtualBoardError(what, where=said["where"], why=said["message"])
+                return VirtualBoardError(what, where=said["where"], why=said["message"], next_step=_LOOK)
     return None
 
 
