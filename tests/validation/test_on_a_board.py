@@ -49,12 +49,14 @@ def test_noise_on_the_line() -> None:
 
 def in_float32(folder: Path) -> Path:
     """The example's spec, in float32 and with whole maps."""
-    text = SPEC.read_text(encoding="utf-8").replace("precision: int8", "precision: float32")
-    assert "float32" in text
+    text = SPEC.read_text(encoding="utf-8")
+    for old, new in (("precision: int8", "precision: float32"), ("schedule: streamed", "schedule: pingpong")):
+        assert old in text
+        text = text.replace(old, new)
     for path in ("lenet5.py", "lenet5.pt", "data"):
         (folder / path).symlink_to(SPEC.parent / path)
     spec = folder / "lenet5.yaml"
-    spec.write_text(text + "\nmemory: {schedule: pingpong}\n" if "memory:" not in text else text)
+    spec.write_text(text)
     return spec
 
 
